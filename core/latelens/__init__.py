@@ -1,0 +1,20 @@
+"""Late-interaction reranking in which every result carries the exact reason for its score."""
+
+from latelens._version import __version__
+from latelens.embeddings import TokenEmbeddings, TokenKind
+from latelens.encoders import Encoder, load_encoder
+from latelens.evidence import EvidenceSpan, find_evidence
+from latelens.explanation import Explanation, Match, explain
+
+__all__ = [
+    "Encoder",
+    "EvidenceSpan",
+    "Explanation",
+    "Match",
+    "TokenEmbeddings",
+    "TokenKind",
+    "__version__",
+    "explain",
+    "find_evidence",
+    "load_encoder",
+]

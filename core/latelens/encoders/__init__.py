@@ -1,0 +1,7 @@
+"""Encoders: one file for each backend, and `load_encoder` to choose."""
+
+from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
+from latelens.encoders.offline import OFFLINE_MODEL
+from latelens.encoders.protocol import Encoder
+
+__all__ = ["DEFAULT_MODEL", "OFFLINE_MODEL", "Encoder", "load_encoder"]

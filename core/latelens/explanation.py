@@ -1,0 +1,112 @@
+"""Why a document got its score: for each query row the document row that it matched, summing to the score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latelens.embeddings import TokenEmbeddings, TokenKind
+
+
+@dataclass(frozen=True)
+class Match:
+    """One query row and the document row that it matched best.
+
+    Spans are half-open ranges of characters of the query's and the document's text, ``(-1, -1)`` where a row has
+    no text. `kind` is the kind of the query row: expansion, marker and special rows count in the score too.
+    """
+
+    query_row: int
+    document_row: int
+    similarity: float
+    query_token: str
+    document_token: str
+    query_span: tuple[int, int]
+    document_span: tuple[int, int]
+    kind: TokenKind
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Explanation:
+    """A score and everything that it is made of.
+
+    Attributes
+    ----------
+    score
+        MaxSim: the float64 sum of the matches' similarities.
+    query, document
+        The rows that were compared.
+    similarity
+        (query rows, document rows) float32: every pair, for pictures and for evidence.
+    """
+
+    score: float
+    query: TokenEmbeddings
+    document: TokenEmbeddings
+    similarity: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        return f"Explanation(score={self.score:.4f}, matches={len(self.query)}, document={self.document.text[:40]!r})"
+
+    @cached_property
+    def matches(self) -> tuple[Match, ...]:
+        """One match for each query row, in order; their similarities sum to the score."""
+        rows = self.similarity.argmax(axis=1).tolist()
+        best = self.similarity.max(axis=1).tolist()
+        query_spans = [(start, end) for start, end in self.query.spans.tolist()]
+        document_spans = self.document.spans
+        return tuple(
+            Match(
+                query_row=i,
+                document_row=row,
+                similarity=best[i],
+                query_token=self.query.tokens[i],
+                document_token=self.document.tokens[row],
+                query_span=query_spans[i],
+                document_span=(int(document_spans[row, 0]), int(document_spans[row, 1])),
+                kind=TokenKind(int(self.query.kinds[i])),
+            )
+            for i, row in enumerate(rows)
+        )
+
+    @property
+    def mean_similarity(self) -> float:
+        """The score divided by the number of query rows that scored."""
+        return self.score / len(self.query)
+
+
+def explain(query: TokenEmbeddings, document: TokenEmbeddings) -> Explanation:
+    """Match each query row with its best document row.
+
+    The contributions are the score, term by term (ColBERT's MaxSim; Khattab and Zaharia, SIGIR 2020): special,
+    marker and expansion rows are among them and carry their kind.
+
+    >>> import numpy as np
+    >>> def rows(text, vectors):
+    ...     n = len(vectors)
+    ...     spans = np.array([[2 * i, 2 * i + 1] for i in range(n)], dtype=np.int32)
+    ...     return TokenEmbeddings(text, np.array(vectors, dtype=np.float32), tuple(text.split()), spans,
+    ...                            np.zeros(n, dtype=np.uint8))
+    >>> explanation = explain(rows("a b", [[1, 0], [0, 1]]), rows("x y", [[0.6, 0.8], [1, 0]]))
+    >>> [(match.query_token, match.document_token) for match in explanation.matches]
+    [('a', 'y'), ('b', 'x')]
+    >>> round(explanation.score, 3)
+    1.8
+
+    Raises
+    ------
+    ValueError
+        If the dimensions differ or a side has no rows.
+    """
+    if query.dim != document.dim:
+        raise ValueError(
+            f"the query has dimension {query.dim} and the document {document.dim}; encode both with one model"
+        )
+    if not len(query) or not len(document):
+        raise ValueError(f"nothing to match: {len(query)} query rows and {len(document)} document rows")
+    similarity = query.vectors @ document.vectors.T  # (query rows, document rows) float32
+    score = float(similarity.max(axis=1).sum(dtype=np.float64))
+    return Explanation(score, query, document, similarity)

@@ -1,0 +1,62 @@
+"""Characters and words: where a span may begin and end so that it never cuts what a reader sees as one."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+# Unicode's grapheme clusters and default words (UAX #29), from a library that follows the standard's versions.
+# A symbol or an emoji counts as a word of its own: "5 €" and "👍" can be what a question asks for.
+_CLUSTER = regex.compile(r"\X")
+_WORD = regex.compile(r"(?ws)\b\w.*?\b|(?=[\p{So}\p{Sc}\p{Sm}\p{No}\p{Co}])\X")
+_VISIBLE = regex.compile(r"[^\s\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\p{Default_Ignorable_Code_Point}]")
+
+
+def is_visible(text: str) -> bool:
+    """Whether a reader would see any character of the text: not only spaces, controls, joiners and marks."""
+    return _VISIBLE.search(text) is not None
+
+
+@lru_cache(maxsize=2048)
+def words(text: str) -> NDArray[np.int32]:
+    """Word spans of a text, (words, 2) int32, in order; punctuation and spaces are no words.
+
+    >>> [str("It can't cost 3.5 €!"[a:b]) for a, b in words("It can't cost 3.5 €!")]
+    ['It', "can't", 'cost', '3.5', '€']
+    """
+    found = [match.span() for match in _WORD.finditer(text)]
+    return snap_to_characters(text, np.array(found, dtype=np.int32).reshape(-1, 2))
+
+
+def snap_to_characters(text: str, spans: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Widen spans, (n, 2) int32, so that none cuts an accent, an emoji or a Hangul syllable in two."""
+    if text.isascii() or not len(spans):
+        return spans
+    edges = np.fromiter((match.start() for match in _CLUSTER.finditer(text)), dtype=np.int32)
+    edges = np.append(edges, np.int32(len(text)))
+    real = spans[:, 0] >= 0
+    snapped = spans.copy()
+    snapped[real, 0] = edges[np.searchsorted(edges, spans[real, 0], side="right") - 1]
+    snapped[real, 1] = edges[np.searchsorted(edges, spans[real, 1], side="left")]
+    return snapped
+
+
+def trim_to_visible(text: str, start: int, end: int) -> tuple[int, int]:
+    """Shrink ``[start, end)`` past the white space at both ends; ``start == end`` where nothing is left."""
+    piece = text[start:end]
+    start += len(piece) - len(piece.lstrip())
+    return start, max(start, end - (len(piece) - len(piece.rstrip())))
+
+
+def covers_visible(text: str, spans: NDArray[np.int32]) -> bool:
+    """Whether every visible character of the text lies in one of the spans, (n, 2) int32 with (-1, -1) ignored."""
+    spans = spans[spans[:, 0] >= 0]
+    spans = spans[np.argsort(spans[:, 0], kind="stable")]
+    reached = np.maximum.accumulate(np.append(0, spans[:, 1]))
+    starts = np.append(spans[:, 0], len(text))
+    gaps = np.flatnonzero(starts > reached)
+    missed = "".join(text[reached[gap] : starts[gap]] for gap in gaps)
+    return not is_visible(missed)

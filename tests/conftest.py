@@ -1,0 +1,30 @@
+"""Fixtures that several test files use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# No test may ask a model hub for anything: an unknown name must fail at once, on any machine.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest
+
+from latelens import Encoder, load_encoder
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def offline() -> Encoder:
+    """The packaged model: for tests in which meaning counts."""
+    return load_encoder("offline/all-MiniLM-L6-v2")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Public data sets that are not part of the repository."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the evaluation data is not here: no folder {SHARED_DATA.name} beside the checkout")
+    return SHARED_DATA
