@@ -1,20 +1,27 @@
 """Late-interaction reranking in which every result carries the exact reason for its score."""
 
 from latelens._version import __version__
+from latelens.cache import EmbeddingCache
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.encoders import Encoder, load_encoder
 from latelens.evidence import EvidenceSpan, find_evidence
 from latelens.explanation import Explanation, Match, explain
+from latelens.metadata import read_evidence
+from latelens.ranking import Ranked, rerank
 
 __all__ = [
+    "EmbeddingCache",
     "Encoder",
     "EvidenceSpan",
     "Explanation",
     "Match",
+    "Ranked",
     "TokenEmbeddings",
     "TokenKind",
     "__version__",
     "explain",
     "find_evidence",
     "load_encoder",
+    "read_evidence",
+    "rerank",
 ]

@@ -1,0 +1,1 @@
+"""Renderers read explanations and evidence, and compute nothing."""

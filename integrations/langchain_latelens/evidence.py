@@ -1,0 +1,32 @@
+"""Reading our metadata from documents, and taking it off again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_core.documents import Document
+
+from latelens.metadata import KEY, read_evidence
+
+SCORE_KEY = "relevance_score"
+
+__all__ = ["SCORE_KEY", "read_evidence", "strip_evidence"]
+
+
+def strip_evidence(documents: Sequence[Document]) -> list[Document]:
+    """Copies of the documents without our metadata, for stores that take flat metadata only.
+
+    The score goes too where it is ours; documents without our metadata are copied as they are.
+    """
+    return [
+        document.model_copy(
+            update={
+                "metadata": {
+                    key: value
+                    for key, value in document.metadata.items()
+                    if key != KEY and not (key == SCORE_KEY and KEY in document.metadata)
+                }
+            }
+        )
+        for document in documents
+    ]

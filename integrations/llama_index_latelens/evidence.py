@@ -1,0 +1,31 @@
+"""Reading our metadata from nodes, and taking it off again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llama_index.core.schema import BaseNode, NodeWithScore
+
+from latelens.metadata import KEY, read_evidence
+
+__all__ = ["read_evidence", "strip_evidence", "with_metadata"]
+
+_EXCLUDED = ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
+
+
+def with_metadata(node: BaseNode, found: dict[str, object] | None) -> BaseNode:
+    """A copy of a node that carries `found` under our key and shows it to no prompt and no embedding.
+
+    None takes the key off. Metadata and key lists are new objects: node copies share theirs with the docstore.
+    """
+    metadata = {key: value for key, value in node.metadata.items() if key != KEY}
+    update: dict[str, object] = {"metadata": metadata if found is None else {**metadata, KEY: found}}
+    for name in _EXCLUDED:
+        keys = [key for key in getattr(node, name) if key != KEY]
+        update[name] = keys if found is None else [*keys, KEY]
+    return node.model_copy(update=update)
+
+
+def strip_evidence(nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
+    """Copies of the nodes without our metadata, for stores that take flat metadata only; scores stay."""
+    return [NodeWithScore(node=with_metadata(found.node, None), score=found.score) for found in nodes]

@@ -1,0 +1,162 @@
+"""`LateInteractionRerank`: a node postprocessor that reorders nodes and says why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.bridge.pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_serializer,
+    model_validator,
+)
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from typing_extensions import Self
+
+from latelens.cache import EmbeddingCache
+from latelens.encoders import DEFAULT_MODEL
+from latelens.encoders.lazy import LazyEncoder
+from latelens.explanation import Explanation
+from latelens.metadata import earlier_score, to_metadata
+from latelens.ranking import ExplainMode, Ranked, check_options, rerank
+from latelens.settings import describe_cache, open_cache
+from llama_index_latelens.evidence import with_metadata
+
+dispatcher = get_dispatcher(__name__)
+
+
+class LateInteractionRerank(BaseNodePostprocessor):
+    """Rerank nodes with a late-interaction model; each result carries its score and its exact evidence.
+
+    Results are copies: ``NodeWithScore.score`` holds MaxSim, ``node.metadata["latelens"]`` the evidence
+    (`read_evidence` reads it), kept out of prompts and embeddings. Rerank after fusion: fusion tells nodes apart
+    by a hash of their metadata. Only ``MetadataMode.ALL``, which extractors use, shows our key. The model loads
+    at first use.
+
+    Parameters
+    ----------
+    model
+        What `latelens.load_encoder` takes: a hub id, a folder, ``"offline/all-MiniLM-L6-v2"``, or a loaded model.
+    top_n
+        How many nodes to return at most; None returns all.
+    explain
+        ``"evidence"``; ``"tokens"`` adds every token match; ``"off"`` leaves the score alone.
+    min_score
+        Leave out nodes with a lower MaxSim score.
+    cache
+        True keeps embeddings in memory, False encodes anew, a path keeps them in a folder too.
+    batch_size
+        Texts to encode at once; None lets the encoder choose.
+    device
+        A torch device; None takes an accelerator where there is one.
+    show_progress
+        Show a progress bar while nodes are encoded.
+    """
+
+    model: Any = DEFAULT_MODEL
+    top_n: int | None = Field(default=5, strict=True)
+    explain_mode: ExplainMode = Field(default="evidence", alias="explain")
+    min_score: float | None = None
+    cache: Any = True
+    batch_size: int | None = None
+    device: str | None = None
+    show_progress: bool = False
+
+    _encoder: LazyEncoder = PrivateAttr()
+    _cache: EmbeddingCache | None = PrivateAttr()
+
+    # Typos are refused; `explain` is the argument's name and a method's, so the field is called `explain_mode`.
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="after")
+    def _prepare(self) -> Self:
+        check_options(top_n=self.top_n, explain=self.explain_mode, min_score=self.min_score)
+        self._encoder = LazyEncoder(self.model, device=self.device, batch_size=self.batch_size)
+        self._cache = open_cache(self.cache)
+        return self
+
+    @field_serializer("model")
+    def _model_name(self, model: Any) -> str:
+        return model if isinstance(model, str) else self._encoder.name
+
+    @field_serializer("cache")
+    def _cache_setting(self, cache: Any) -> bool | str:
+        return describe_cache(cache)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name in serialized pipelines."""
+        return "LateInteractionRerank"
+
+    def explain(self, query: str, document: NodeWithScore | BaseNode | str) -> Explanation:
+        """Every match between a query and one node, whatever `explain` was set to."""
+        text = document if isinstance(document, str) else _text(document)
+        return rerank(query, [text], self._encoder, explain="off", cache=self._cache)[0].explanation
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        if query_bundle is None:
+            raise ValueError("there is no query to rerank for: pass query_bundle= or query_str=")
+        query = query_bundle.query_str
+        top_n = len(nodes) if self.top_n is None else self.top_n
+        dispatcher.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=top_n, model_name=self._encoder.name))
+        payload = {
+            EventPayload.NODES: nodes,
+            EventPayload.MODEL_NAME: self._encoder.name,
+            EventPayload.QUERY_STR: query,
+            EventPayload.TOP_K: top_n,
+        }
+        results: list[NodeWithScore] = []
+        try:
+            with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
+                results = self._rerank(nodes, query)
+                event.on_end(payload={EventPayload.NODES: results})
+        finally:
+            dispatcher.event(ReRankEndEvent(nodes=results))
+        return results
+
+    @dispatcher.span
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._postprocess_nodes, nodes, query_bundle)
+
+    def _rerank(self, nodes: Sequence[NodeWithScore], query: str) -> list[NodeWithScore]:
+        ranking = rerank(
+            query,
+            [_text(node) for node in nodes],
+            self._encoder,
+            top_n=self.top_n,
+            explain=self.explain_mode,
+            min_score=self.min_score,
+            cache=self._cache,
+            show_progress=self.show_progress,
+        )
+        return [self._copy(nodes[ranked.index], query, ranked, rank) for rank, ranked in enumerate(ranking, start=1)]
+
+    def _copy(self, found: NodeWithScore, query: str, ranked: Ranked, rank: int) -> NodeWithScore:
+        metadata = None
+        if self.explain_mode != "off":
+            metadata = to_metadata(
+                ranked,
+                query=query,
+                model=self._encoder.name,
+                rank=rank,
+                retrieval_score=earlier_score(found.node.metadata, found.score),
+                source_start=getattr(found.node, "start_char_idx", None),
+                tokens=self.explain_mode == "tokens",
+            )
+        return NodeWithScore(node=with_metadata(found.node, metadata), score=ranked.score)
+
+
+def _text(node: NodeWithScore | BaseNode) -> str:
+    # Without metadata: every other mode prepends it and strips, and positions would no longer fit.
+    return node.get_content(metadata_mode=MetadataMode.NONE)
