@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import langchain_latelens
-import llama_index_latelens
 from langchain_core.documents import Document
 from llama_index.core.schema import NodeWithScore, TextNode
+
+import langchain_latelens
+import llama_index_latelens
 
 
 class LangChainSide:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ class EvidenceSpan:
     start, end
         Half-open range of characters of the chunk.
     score
-        What the sentence earns: the sum, over the rows of the query's words, of the best similarity that a row
-        of this sentence reaches.
+        What the sentence earns: the sum, over the rows of the query's words, of the best similarity that a
+        row of this sentence reaches.
     drop
         What the chunk's score would lose without this sentence's rows: 0 where others match as well.
     query_words
@@ -51,10 +52,10 @@ def find_evidence(
 ) -> tuple[EvidenceSpan, ...]:
     """Rank the sentences of an explained document by what they answer, best first.
 
-    A sentence's score is MaxSim of the query's words over the rows of that sentence, encoded in the context of
-    the whole chunk. Sentences that hold no query word's best match are left out, except the best one. Special,
-    marker and expansion rows never make a span. `sentences` replaces the built-in splitter: spans of the
-    document's text, in order and disjoint. A document without visible text has no evidence.
+    A sentence's score is MaxSim of the query's words over the rows of that sentence, encoded in the context
+    of the whole chunk. Sentences that hold no query word's best match are left out, except the best one.
+    Special, marker and expansion rows never make a span. `sentences` replaces the built-in splitter: spans of
+    the document's text, in order and disjoint. A document without visible text has no evidence.
     """
     if max_spans < 1:
         raise ValueError(f"max_spans must be at least 1, got {max_spans}; use explain='off' for no evidence")
@@ -64,16 +65,31 @@ def find_evidence(
     asked = _query_words(explanation.query)
     if not len(grouped.sentences) or not len(asked.rows):
         return ()
-    best = np.maximum.reduceat(explanation.similarity[:, grouped.rows], grouped.starts, axis=1)  # (query rows, sentences)
-    scores = best[asked.rows].sum(axis=0, dtype=np.float64)
-    owners = np.add.reduceat(best[asked.rows], asked.starts, axis=0).argmax(axis=1)  # (words,) index of sentence
-    chosen = [int(i) for i in np.argsort(-scores, kind="stable")]
-    chosen = [chosen[0], *(i for i in chosen[1:] if i in owners)][:max_spans]
-    drops = _drops(explanation, best, grouped)
-    return tuple(
-        _span(explanation, grouped, asked, i, owners=owners, score=float(scores[i]), drop=float(drops[i]))
-        for i in chosen
-    )
+    similarity = explanation.similarity.take(grouped.rows, axis=1)  # (query rows, rows by sentence) float32
+    best = np.maximum.reduceat(similarity, grouped.starts[:-1], axis=1)  # (query rows, sentences) float32
+    earned = best[asked.rows]  # (rows of words, sentences) float32
+    scores = earned.sum(axis=0, dtype=np.float64)
+    owners = np.add.reduceat(earned, asked.starts, axis=0).argmax(axis=1).tolist()  # each word's sentence
+    drops = _drops(explanation, best, grouped.rows)
+    top, *others = np.argsort(-scores, kind="stable").tolist()
+    found = []
+    for i in [top, *(i for i in others if i in owners)][:max_spans]:
+        start, end = grouped.sentences[i].tolist()
+        inside = slice(grouped.starts[i], grouped.starts[i + 1])
+        matched = grouped.rows[inside][similarity[:, inside].argmax(axis=1)[asked.rows]]
+        phrase_start, phrase_end = _densest(explanation.document, start, end, matched, earned[:, i])
+        span = EvidenceSpan(
+            start=start,
+            end=end,
+            text=text[start:end],
+            score=float(scores[i]),
+            drop=float(drops[i]),
+            query_words=tuple(word for word, owner in zip(asked.words, owners, strict=True) if owner == i),
+            phrase_start=phrase_start,
+            phrase_end=phrase_end,
+        )
+        found.append(span)
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -82,12 +98,7 @@ class _Sentences:
 
     sentences: NDArray[np.int32]  # (sentences, 2) spans
     rows: NDArray[np.intp]  # (content rows inside a sentence,)
-    starts: NDArray[np.intp]  # (sentences,) where each one's rows begin in `rows`
-
-    def rows_of(self, sentence: int) -> NDArray[np.intp]:
-        """Document rows of one sentence."""
-        stop = self.starts[sentence + 1] if sentence + 1 < len(self.starts) else len(self.rows)
-        return self.rows[self.starts[sentence] : stop]
+    starts: NDArray[np.intp]  # (sentences + 1,) where each one's rows begin in `rows`, and the end
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,8 @@ def _checked(sentences: Sequence[tuple[int, int]], text: str) -> Sequence[tuple[
     for start, end in sentences:
         if not previous <= start < end <= len(text):
             raise ValueError(
-                f"sentences must be disjoint spans in order within 0..{len(text)}, got ({start}, {end}) after {previous}"
+                f"sentences must be disjoint spans in order within 0..{len(text)}, "
+                f"got ({start}, {end}) after {previous}"
             )
         previous = end
     return sentences
@@ -112,92 +124,82 @@ def _checked(sentences: Sequence[tuple[int, int]], text: str) -> Sequence[tuple[
 
 def _group_rows(document: TokenEmbeddings, spans: Sequence[tuple[int, int]]) -> _Sentences:
     sentences = np.array(spans, dtype=np.int32).reshape(-1, 2)
-    rows = document.content_rows()
-    starts = document.spans[rows, 0]
-    owner = np.searchsorted(sentences[:, 0], starts, side="right") - 1
-    inside = (owner >= 0) & (starts < sentences[owner, 1]) if len(sentences) else np.zeros(len(rows), dtype=bool)
-    rows, owner = rows[inside], owner[inside]
-    order = np.argsort(owner, kind="stable")  # windows overlap, so rows of one sentence may lie apart
-    present, first = np.unique(owner[order], return_index=True)
-    return _Sentences(sentences[present], rows[order], first)
+    rows, present, starts = _group(document, sentences)
+    return _Sentences(sentences[present], rows, starts)
 
 
+@lru_cache(maxsize=16)  # one query meets many documents
 def _query_words(query: TokenEmbeddings) -> _QueryWords:
     """Words with at least one row; pieces such as ``me ##ga ##her ##bi ##vor ##e`` come together as one."""
-    rows = query.content_rows()
     spans = words(query.text)
-    if len(spans):
-        owner = np.searchsorted(spans[:, 0], query.spans[rows, 1], side="left") - 1
-        inside = (owner >= 0) & (query.spans[rows, 0] < spans[owner, 1])
-        order = np.argsort(owner[inside], kind="stable")
-        rows, owner = rows[inside][order], owner[inside][order]
-        present, first = np.unique(owner, return_index=True)
-        return _QueryWords(tuple(query.text[start:end] for start, end in spans[present].tolist()), rows, first)
-    # A query of punctuation alone: each row is its own word.
-    texts = tuple(query.text[start:end] for start, end in query.spans[rows].tolist())
-    return _QueryWords(texts, rows, np.arange(len(rows)))
+    if not len(spans):  # a query of punctuation alone: each mark is a word
+        spans = np.unique(query.spans[query.content_rows()], axis=0)
+    rows, present, starts = _group(query, spans)
+    texts = tuple(query.text[start:end] for start, end in spans[present].tolist())
+    return _QueryWords(texts, rows, starts[:-1])
 
 
-def _drops(explanation: Explanation, best: NDArray[np.float32], grouped: _Sentences) -> NDArray[np.float64]:
-    """What the score loses when the rows of one sentence are removed, for each sentence: (sentences,)."""
-    rest = np.ones(len(explanation.document), dtype=bool)
-    rest[grouped.rows] = False
-    groups = best  # (query rows, groups): one column a sentence, and one for all rows outside sentences
-    if rest.any():
-        groups = np.column_stack([best, explanation.similarity[:, rest].max(axis=1)])
-    if groups.shape[1] == 1:
-        return np.array([explanation.score])
-    query_rows = np.arange(len(groups))
+def _group(
+    embeddings: TokenEmbeddings, spans: NDArray[np.int32]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Sort content rows by the span, of (spans, 2) disjoint and in order, that they lie in.
+
+    Returns the rows that lie in one, the spans that have any, and where the rows of each of those begin,
+    followed by the end. A row that reaches over two spans belongs to the later one.
+    """
+    rows = embeddings.content_rows()
+    if not len(spans):
+        return rows[:0], rows[:0], np.zeros(1, dtype=np.intp)
+    begin, end = embeddings.spans[rows].T
+    owner = spans[:, 0].searchsorted(end) - 1
+    inside = (owner >= 0) & (begin < spans[owner, 1])
+    rows, owner = rows[inside], owner[inside]
+    rows = rows[owner.argsort(kind="stable")]  # windows overlap, so rows of one span may lie apart
+    counts = np.bincount(owner, minlength=len(spans))
+    present = counts.nonzero()[0]
+    return rows, present, np.append(0, counts[present].cumsum())
+
+
+def _drops(
+    explanation: Explanation, best: NDArray[np.float32], rows: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """For each sentence, what the score loses when its rows are removed: (sentences,)."""
+    # One column a sentence, and one for all rows outside sentences: (query rows, sentences + 1) float32.
+    groups = np.full((len(best), best.shape[1] + 1), -np.inf, dtype=np.float32)
+    groups[:, :-1] = best
+    if len(rows) < len(explanation.document):
+        rest = np.ones(len(explanation.document), dtype=bool)
+        rest[rows] = False
+        explanation.similarity[:, rest].max(axis=1, out=groups[:, -1])
+    elif best.shape[1] == 1:
+        return np.array([explanation.score])  # nothing would be left
     winner = groups.argmax(axis=1)
-    first = groups[query_rows, winner].astype(np.float64)
-    others = groups.copy()
-    others[query_rows, winner] = -np.inf
-    lost = first - others.max(axis=1)
-    return np.bincount(winner, weights=lost, minlength=groups.shape[1])[: best.shape[1]]
-
-
-def _span(
-    explanation: Explanation,
-    grouped: _Sentences,
-    asked: _QueryWords,
-    sentence: int,
-    *,
-    owners: NDArray[np.intp],
-    score: float,
-    drop: float,
-) -> EvidenceSpan:
-    start, end = grouped.sentences[sentence].tolist()
-    rows = grouped.rows_of(sentence)
-    similarity = explanation.similarity[np.ix_(asked.rows, rows)]
-    phrase = _densest(explanation.document, start, end, rows[similarity.argmax(axis=1)], similarity.max(axis=1))
-    return EvidenceSpan(
-        start=start,
-        end=end,
-        text=explanation.document.text[start:end],
-        score=score,
-        drop=drop,
-        query_words=tuple(asked.words[i] for i in np.flatnonzero(owners == sentence)),
-        phrase_start=phrase[0],
-        phrase_end=phrase[1],
-    )
+    second, first = np.partition(groups, -2, axis=1)[:, -2:].T.astype(np.float64)
+    return np.bincount(winner, weights=first - second, minlength=groups.shape[1])
 
 
 def _densest(
-    document: TokenEmbeddings, start: int, end: int, matched: NDArray[np.intp], similarity: NDArray[np.float32]
+    document: TokenEmbeddings, start: int, end: int, matched: NDArray[np.intp], earned: NDArray[np.float32]
 ) -> tuple[int, int]:
-    """The run of whole words that gathers the most similarity above the sentence's average word.
+    """Find the run of whole words that gathers the most similarity above the sentence's average word.
 
-    `matched` are the document rows that the query's rows chose in this sentence, (query rows,), `similarity`
-    what each earns. A word that no row chose costs the average, so the run ends where matches thin out.
+    `matched` are the document rows that the query's rows chose in this sentence, (query rows,), `earned` what
+    each earns. A word that no row chose costs the average, so the run ends where matches thin out. Where all
+    words earn the same, the run is the sentence.
     """
-    text = document.text[start:end]
-    spans = words(text)
+    spans = words(document.text[start:end])
     if len(spans) < 2:
         return start, end
-    position = np.searchsorted(spans[:, 0], document.spans[matched, 0] - start, side="right") - 1
-    earned = np.bincount(position.clip(0), weights=similarity.clip(0), minlength=len(spans))
-    total = np.append(0.0, np.cumsum(earned - earned.mean()))
-    lowest = np.minimum.accumulate(total)
-    last = int((total - lowest)[1:].argmax()) + 1
-    first = int(total[:last].argmin())
+    position = np.maximum(spans[:, 0].searchsorted(document.spans[matched, 1] - start) - 1, 0)
+    weights = np.bincount(position, weights=np.maximum(earned, 0), minlength=len(spans)).tolist()
+    average = sum(weights) / len(weights)
+    first, last, most = 0, len(weights), 1e-6  # above rounding
+    total = lowest = 0.0
+    begin = 0
+    for i, weight in enumerate(weights, 1):
+        total += weight - average
+        if total - lowest > most:
+            first, last, most = begin, i, total - lowest
+        if total < lowest:
+            begin, lowest = i, total
     return start + int(spans[first, 0]), start + int(spans[last - 1, 1])

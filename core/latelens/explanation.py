@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,8 +16,8 @@ from latelens.embeddings import TokenEmbeddings, TokenKind
 class Match:
     """One query row and the document row that it matched best.
 
-    Spans are half-open ranges of characters of the query's and the document's text, ``(-1, -1)`` where a row has
-    no text. `kind` is the kind of the query row: expansion, marker and special rows count in the score too.
+    Spans are half-open ranges of characters of the query's and the document's text, ``(-1, -1)`` where a row
+    has no text. `kind` is the kind of the query row: expansion, marker and special rows count in the score.
     """
 
     query_row: int
@@ -49,7 +50,8 @@ class Explanation:
     similarity: NDArray[np.float32]
 
     def __repr__(self) -> str:
-        return f"Explanation(score={self.score:.4f}, matches={len(self.query)}, document={self.document.text[:40]!r})"
+        text = self.document.text[:40]
+        return f"Explanation(score={self.score:.4f}, matches={len(self.query)}, document={text!r})"
 
     @cached_property
     def matches(self) -> tuple[Match, ...]:
@@ -81,8 +83,8 @@ class Explanation:
 def explain(query: TokenEmbeddings, document: TokenEmbeddings) -> Explanation:
     """Match each query row with its best document row.
 
-    The contributions are the score, term by term (ColBERT's MaxSim; Khattab and Zaharia, SIGIR 2020): special,
-    marker and expansion rows are among them and carry their kind.
+    The contributions are the score, term by term (ColBERT's MaxSim; Khattab and Zaharia, SIGIR 2020):
+    special, marker and expansion rows are among them and carry their kind.
 
     >>> import numpy as np
     >>> def rows(text, vectors):
@@ -108,5 +110,6 @@ def explain(query: TokenEmbeddings, document: TokenEmbeddings) -> Explanation:
     if not len(query) or not len(document):
         raise ValueError(f"nothing to match: {len(query)} query rows and {len(document)} document rows")
     similarity = query.vectors @ document.vectors.T  # (query rows, document rows) float32
-    score = float(similarity.max(axis=1).sum(dtype=np.float64))
+    # fsum rounds once, so the matches sum to the score whatever their order.
+    score = math.fsum(similarity.max(axis=1).tolist())
     return Explanation(score, query, document, similarity)

@@ -17,7 +17,9 @@ def open_cache(setting: CacheSetting) -> EmbeddingCache | None:
         return EmbeddingCache() if setting else None
     if isinstance(setting, str | os.PathLike):
         return EmbeddingCache(setting)
-    raise TypeError(f"cache must be True, False, a path or an EmbeddingCache, got {type(setting).__name__}: {setting!r}")
+    raise TypeError(
+        f"cache must be True, False, a path or an EmbeddingCache, got {type(setting).__name__}: {setting!r}"
+    )
 
 
 def describe_cache(setting: CacheSetting) -> bool | str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 _CLUSTER = regex.compile(r"\X")
 _WORD = regex.compile(r"(?ws)\b\w.*?\b|(?=[\p{So}\p{Sc}\p{Sm}\p{No}\p{Co}])\X")
 _VISIBLE = regex.compile(r"[^\s\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\p{Default_Ignorable_Code_Point}]")
+_INVISIBLE_RUN = regex.compile(r"[\s\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\p{Default_Ignorable_Code_Point}]+")
 
 
 def is_visible(text: str) -> bool:
@@ -28,19 +29,62 @@ def words(text: str) -> NDArray[np.int32]:
     ['It', "can't", 'cost', '3.5', '€']
     """
     found = [match.span() for match in _WORD.finditer(text)]
-    return snap_to_characters(text, np.array(found, dtype=np.int32).reshape(-1, 2))
+    spans = _merge(snap_to_characters(text, np.array(found, dtype=np.int32).reshape(-1, 2)))
+    spans.setflags(write=False)  # every caller with this text gets the same array
+    return spans
+
+
+def _merge(spans: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Join spans, in order, that overlap: Unicode breaks Thai words inside what it calls one character."""
+    if not len(spans):
+        return spans
+    apart = np.append(True, spans[1:, 0] >= np.maximum.accumulate(spans[:-1, 1]))
+    first = np.flatnonzero(apart)
+    return np.stack([spans[first, 0], np.maximum.reduceat(spans[:, 1], first)], axis=1)
+
+
+def character_edges(text: str) -> NDArray[np.int32]:
+    """Where the characters that a reader sees as one begin, and the text's end, (characters + 1,) int32."""
+    if text.isascii() and "\r\n" not in text:
+        return np.arange(len(text) + 1, dtype=np.int32)
+    edges = np.fromiter((match.start() for match in _CLUSTER.finditer(text)), dtype=np.int32)
+    return np.append(edges, np.int32(len(text)))
 
 
 def snap_to_characters(text: str, spans: NDArray[np.int32]) -> NDArray[np.int32]:
     """Widen spans, (n, 2) int32, so that none cuts an accent, an emoji or a Hangul syllable in two."""
     if text.isascii() or not len(spans):
         return spans
-    edges = np.fromiter((match.start() for match in _CLUSTER.finditer(text)), dtype=np.int32)
-    edges = np.append(edges, np.int32(len(text)))
+    edges = character_edges(text)
     real = spans[:, 0] >= 0
     snapped = spans.copy()
     snapped[real, 0] = edges[np.searchsorted(edges, spans[real, 0], side="right") - 1]
     snapped[real, 1] = edges[np.searchsorted(edges, spans[real, 1], side="left")]
+    return snapped
+
+
+def snap_to_visible(text: str, spans: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Widen spans, (n, 2) int32, to whole characters, then leave out what nobody sees at both ends.
+
+    ``(-1, -1)`` where no visible character is left, as for the space that a byte-level token begins with.
+
+    >>> snap_to_visible("a cafe\\u0301", np.array([[1, 6], [1, 2]], dtype=np.int32)).tolist()
+    [[2, 7], [-1, -1]]
+    """
+    edges = character_edges(text)
+    if len(edges) < 2:
+        return np.full_like(spans, -1)
+    visible = np.ones(len(text), dtype=np.bool_)
+    for run in _INVISIBLE_RUN.finditer(text):
+        visible[run.start() : run.end()] = False
+    seen = np.flatnonzero(np.logical_or.reduceat(visible, edges[:-1]))  # characters with anything to see
+    first = np.searchsorted(edges, spans[:, 0], side="right") - 1
+    last = np.searchsorted(edges, spans[:, 1], side="left")
+    begin, end = np.searchsorted(seen, first), np.searchsorted(seen, last)
+    kept = (spans[:, 0] >= 0) & (begin < end)
+    snapped = np.full_like(spans, -1)
+    snapped[kept, 0] = edges[seen[begin[kept]]]
+    snapped[kept, 1] = edges[seen[end[kept] - 1] + 1]
     return snapped
 
 

@@ -164,9 +164,7 @@ class RerankedRetriever(BaseRetriever):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
-    ) -> list[Document]:
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
         found = self.base_retriever.invoke(query, config={"callbacks": run_manager.get_child()})
         return self.reranker.compress_documents(found, query, callbacks=run_manager.get_child())
 

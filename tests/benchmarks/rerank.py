@@ -129,7 +129,9 @@ def warm(encoder, texts, question, repetitions) -> None:
         "explain='evidence', top_n=10": run("evidence", 10),
         "explain='evidence', all chunks": run("evidence", None),
     }
-    table(f"Warm rerank of {len(texts)} chunks, the question encoded anew", medians(paths, repetitions), "explain='off'")
+    table(
+        f"Warm rerank of {len(texts)} chunks, the question encoded anew", medians(paths, repetitions), "explain='off'"
+    )
 
 
 def cold(encoder, texts, question) -> None:

@@ -39,7 +39,9 @@ class Recorder(BaseCallbackHandler):
         self.ended: dict[UUID, Any] = {}
         self.failed: list[str] = []
 
-    def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kw: Any) -> None:  # noqa: E501
+    def on_chain_start(
+        self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kw: Any
+    ) -> None:  # noqa: E501
         self.started[run_id] = (kw.get("name", ""), parent_run_id)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kw: Any) -> None:
@@ -48,7 +50,9 @@ class Recorder(BaseCallbackHandler):
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kw: Any) -> None:
         self.failed.append(self.started[run_id][0])
 
-    def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, parent_run_id: UUID | None = None, **kw: Any) -> None:  # noqa: E501
+    def on_retriever_start(
+        self, serialized: Any, query: str, *, run_id: UUID, parent_run_id: UUID | None = None, **kw: Any
+    ) -> None:  # noqa: E501
         self.started[run_id] = ("retriever", parent_run_id)
 
     def parents_of(self, name: str) -> list[str]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from fake_encoder import FakeEncoder
+from sides import LangChainSide, LlamaIndexSide
 
 from latelens import Encoder, TokenEmbeddings
 from latelens.cache import EmbeddingCache
-from sides import LangChainSide, LlamaIndexSide
 
 TEXTS = {
     "rain": "It rained all night. The river rose.",

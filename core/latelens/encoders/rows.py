@@ -10,9 +10,11 @@ import regex
 from numpy.typing import NDArray
 
 from latelens.embeddings import NO_SPAN, TokenEmbeddings, TokenKind
-from latelens.text import covers_visible, snap_to_characters, trim_to_visible
+from latelens.text import covers_visible, snap_to_characters, snap_to_visible
 
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
+# SentencePiece's mark for the beginning of a word. Alone it stands for no text, yet it claims the first character.
+_WORD_MARK = "▁"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class EncodedWindow:
         (n,) uint8.
     read
         (m, 2) int32: spans of every token that the model saw, also those that do not score.
+    full
+        Whether its tokens fill the model's window, so that text after them may have been cut.
     """
 
     start: int
@@ -39,6 +43,7 @@ class EncodedWindow:
     spans: NDArray[np.int32]
     kinds: NDArray[np.uint8]
     read: NDArray[np.int32]
+    full: bool
 
 
 def clean_surrogates(text: str) -> str:
@@ -47,6 +52,7 @@ def clean_surrogates(text: str) -> str:
 
 
 def label_rows(
+    text: str,
     ids: NDArray[np.int64],
     offsets: NDArray[np.int32],
     *,
@@ -55,12 +61,14 @@ def label_rows(
     control_ids: NDArray[np.int64],
     prompt_length: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Spans in the slice and kinds of all rows of one input; `offsets` index prompt + slice."""
+    """Spans in the slice `text` and kinds of all rows of one input; `offsets` index prompt + slice."""
     kinds = np.full(len(ids), TokenKind.CONTENT, dtype=np.uint8)
     # Control words that a text spells out are not in the tokenizer's own mask: they are known by their ids.
     kinds[added | np.isin(ids, control_ids)] = TokenKind.SPECIAL
-    in_prompt = (offsets[:, 1] > 0) & (offsets[:, 1] <= prompt_length)
-    kinds[in_prompt & ~added] = TokenKind.MARKER
+    # A row of the prompt may swallow the white space that the text begins with.
+    blank = prompt_length + len(text) - len(text.lstrip())
+    in_prompt = (offsets[:, 0] < prompt_length) & (offsets[:, 1] <= blank) & ~added
+    kinds[in_prompt] = TokenKind.MARKER
     kinds[expansion] = TokenKind.EXPANSION
     spans = np.maximum(offsets - prompt_length, 0).astype(np.int32)
     spans[added | in_prompt | expansion | (spans[:, 0] >= spans[:, 1])] = NO_SPAN
@@ -71,26 +79,26 @@ def assemble(text: str, windows: Sequence[EncodedWindow], tokens: Sequence[str])
     """Join the windows of one text, in order; spans become whole visible characters of `text`."""
     spans = np.concatenate([_shift(window.spans, window.start) for window in windows])
     read = np.concatenate([_shift(window.read, window.start) for window in windows])
+    for row in [row for row, token in enumerate(tokens) if token == _WORD_MARK]:
+        if _WORD_MARK not in text[spans[row, 0] : spans[row, 1]]:
+            spans[row] = NO_SPAN
     one = windows[0] if len(windows) == 1 else None
     return TokenEmbeddings(
         text=text,
         vectors=one.vectors if one else np.concatenate([window.vectors for window in windows]),
         tokens=tuple(tokens),
-        spans=snap_to_characters(text, _trim(text, spans)),
+        spans=snap_to_visible(text, spans),
         kinds=one.kinds if one else np.concatenate([window.kinds for window in windows]),
-        complete=covers_visible(text, read) and not _SURROGATE.search(text),
+        complete=_is_complete(text, read),
     )
+
+
+def _is_complete(text: str, read: NDArray[np.int32]) -> bool:
+    if not text.isascii() and _SURROGATE.search(text):
+        return False
+    # A tokenizer that composes accents or Hangul reports the first code point of each character only.
+    return covers_visible(text, read) or covers_visible(text, snap_to_characters(text, read))
 
 
 def _shift(spans: NDArray[np.int32], start: int) -> NDArray[np.int32]:
     return np.where(spans >= 0, spans + np.int32(start), spans).astype(np.int32)
-
-
-def _trim(text: str, spans: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Byte-level and SentencePiece tokenizers count the space before a word: take it out."""
-    trimmed = spans.copy()
-    for row, (start, end) in enumerate(spans.tolist()):
-        if start >= 0 and (text[start].isspace() or text[end - 1].isspace()):
-            start, end = trim_to_visible(text, start, end)
-            trimmed[row] = (start, end) if start < end else NO_SPAN
-    return trimmed

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.text import character_edges
+
 # Share of a window that repeats the end of the one before, so that no token lacks context on both sides.
 _OVERLAP = 1 / 8
 # How far back from a full window to look for the start of a word.
@@ -14,50 +16,75 @@ _BACK_OFF = 1 / 4
 
 
 def plan_windows(
-    text: str, offsets: NDArray[np.int32], capacity: int, tokenize: Callable[[str], NDArray[np.int32]]
+    text: str, offsets: NDArray[np.int32], limit: int, tokenize: Callable[[str], NDArray[np.int32]]
 ) -> list[tuple[int, int, int]]:
-    """Cut a text into windows that each hold at most `capacity` tokens.
+    """Cut a text into windows that the model reads whole, each at most `limit` tokens.
 
-    `offsets`, (tokens, 2) int32, are the character spans of the text's tokens, and `tokenize` gives them for a
-    slice. Returns ``(start, end, tokens)``, characters of the text: the first window starts at 0, the last one
-    ends at ``len(text)``, and no character lies between two windows. A slice can hold more tokens than the same
-    characters did in the whole text, so every window is counted again and, where needed, cut again.
+    `offsets`, (tokens, 2) int32, are the spans in the text of all tokens that the model gets for it; those of
+    control tokens and of the prompt end at 0. `tokenize` gives them for a slice. Returns ``(start, end, tokens)``:
+    the first window starts at 0, the last one ends at ``len(text)``, and no character lies between two windows.
+    A slice can hold more tokens than the same characters did in the whole text, so every window is counted again
+    and, where needed, cut again. Only a single character of more than `limit` tokens cannot be read whole.
     """
-    if len(offsets) <= capacity:
+    if len(offsets) <= limit or len(text) < 2:
         return [(0, len(text), len(offsets))]
     windows: list[tuple[int, int, int]] = []
-    for start, end in _cut(text, offsets, capacity):
-        inner = tokenize(text[start:end])
-        if len(inner) <= capacity or end - start <= 1 or (start, end) == (0, len(text)):
-            windows.append((start, end, len(inner)))
-        else:
-            again = plan_windows(text[start:end], inner, capacity, tokenize)
-            windows.extend((start + a, start + b, n) for a, b, n in again)
+    for start, end in _cut(text, offsets, limit):
+        piece = text[start:end]
+        again = plan_windows(piece, tokenize(piece), limit, tokenize)
+        windows.extend((start + a, start + b, n) for a, b, n in again)
     return windows
 
 
-def _cut(text: str, offsets: NDArray[np.int32], capacity: int) -> list[tuple[int, int]]:
-    """Spread the tokens evenly over as few windows as the overlap allows: no stub without context at the end."""
+def _cut(text: str, offsets: NDArray[np.int32], limit: int) -> list[tuple[int, int]]:
+    """Spread the tokens evenly over few overlapping slices, each shorter than the text."""
+    content = offsets[offsets[:, 1] > 0]
+    capacity = max(1, limit - (len(offsets) - len(content)))
+    cuts = _token_starts(text, content)
+    if not len(cuts):
+        return [(0, len(text) // 2), (len(text) // 2, len(text))]
+    position = content[:, 0]
     overlap = int(capacity * _OVERLAP)
-    n, first = len(offsets), 0
+    n, first, start = len(content), 0, 0
     spans: list[tuple[int, int]] = []
-    start = 0
-    while n - first > capacity:
-        left = n - first
-        windows = -(-(left - overlap) // (capacity - overlap))
-        size = min(capacity, -(-(left + (windows - 1) * overlap) // windows))
-        last = _word_start(text, offsets, first + size, floor=first + size - int(size * _BACK_OFF))
-        spans.append((start, max(int(offsets[last, 0]), start + 1)))
-        first = max(first + 1, _word_start(text, offsets, last - overlap, floor=last - 2 * overlap))
-        start = min(int(offsets[first, 0]), spans[-1][1])
-    spans.append((start, len(text)))
-    return spans
+    # `first` is the token that the next slice begins with; the last cut leaves at least one token after it.
+    while n - first > capacity and first < cuts[-1]:
+        size = _even_size(n - first, capacity, overlap)
+        end = _cut_before(text, position, cuts, first + size, first, back_off=int(size * _BACK_OFF))
+        spans.append((start, int(position[end])))
+        first = _cut_before(text, position, cuts, end - overlap, first, back_off=overlap)
+        start = int(position[first])
+    return [*spans, (start, len(text))]
 
 
-def _word_start(text: str, offsets: NDArray[np.int32], token: int, *, floor: int) -> int:
-    """The last token at or before `token`, and after `floor`, that begins after white space; else `token`."""
-    for candidate in range(token, max(floor, 0), -1):
-        begin = int(offsets[candidate, 0])
-        if begin and (text[begin - 1].isspace() or text[begin].isspace()):
+def _even_size(tokens: int, capacity: int, overlap: int) -> int:
+    """Tokens of each slice when as few slices as possible share the work: no stub without context at the end."""
+    slices = -(-(tokens - overlap) // (capacity - overlap))
+    return min(capacity, -(-(tokens + (slices - 1) * overlap) // slices))
+
+
+def _token_starts(text: str, content: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Tokens that a slice may begin with: between characters where the text has such, else between code points.
+
+    The tokens of one emoji or of one accented letter belong together, and several can share one code point.
+    """
+    ends = np.maximum.accumulate(content[:, 1])
+    apart = np.flatnonzero((content[1:, 0] >= ends[:-1]) & (content[1:, 0] > content[:-1, 0])) + 1
+    apart = apart[(content[apart, 0] > 0) & (content[apart, 0] < len(text))]
+    whole = apart[np.isin(content[apart, 0], character_edges(text))]
+    return whole if len(whole) else apart
+
+
+def _cut_before(
+    text: str, position: NDArray[np.int32], cuts: NDArray[np.intp], token: int, floor: int, *, back_off: int
+) -> int:
+    """The last cut up to `token` and after `floor`, best one at a word; failing that, the first after `floor`."""
+    low = int(np.searchsorted(cuts, floor, side="right"))
+    high = int(np.searchsorted(cuts, token, side="right"))
+    for candidate in cuts[low:high][::-1].tolist():
+        if candidate < token - back_off:
+            break
+        begin = int(position[candidate])
+        if text[begin - 1].isspace() or text[begin].isspace():
             return candidate
-    return token
+    return int(cuts[max(low, high - 1)])

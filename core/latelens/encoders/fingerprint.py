@@ -1,0 +1,40 @@
+"""A digest of all that shapes a model's vectors: what was cached for one model must not answer for another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+
+# A folder's path and the version that wrote it do not shape vectors.
+_ORIGIN = {"_name_or_path", "transformers_version"}
+
+
+def weights_digest(model: torch.nn.Module, tokenizer: Any) -> str:
+    """Digest of every weight and of the fast tokenizer."""
+    # Truncation and padding are what the last call happened to set.
+    saved = {**json.loads(tokenizer.backend_tokenizer.to_str()), "truncation": None, "padding": None}
+    digest = hashlib.blake2b(json.dumps(saved).encode("utf-8", "surrogatepass"), digest_size=16)
+    for key, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def settings_digest(*settings: Any) -> str:
+    """Digest of settings that JSON can write; of others, their text."""
+    written = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def module_settings(model: torch.nn.Module) -> list[Any]:
+    """What each module of a sentence-transformers model was built with: two heads or four have equal weights."""
+    found: list[Any] = []
+    for module in model.children():
+        config = module.get_config_dict() if hasattr(module, "get_config_dict") else {}
+        inner = getattr(module, "config", None)
+        inner = inner.to_dict() if hasattr(inner, "to_dict") else {}
+        found.append([type(module).__name__, config, {key: inner[key] for key in inner.keys() - _ORIGIN}])
+    return found

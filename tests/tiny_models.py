@@ -1,0 +1,348 @@
+"""Tiny late-interaction checkpoints with random weights, in the formats that real ones come in, made offline.
+
+The weights mean nothing; the tokenizers, the files and the arithmetic are real.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import string
+import tempfile
+import unicodedata
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import regex
+import torch
+from safetensors.torch import load_file, save_file
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+from sentence_transformers.base.modules import Dense, Normalize, Transformer
+from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+from sentence_transformers.sentence_transformer.modules import Pooling
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    BertConfig,
+    BertModel,
+    ModernBertConfig,
+    ModernBertModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
+
+from latelens import Encoder, load_encoder
+
+# One for each family of tokenizers: the name says how spans come out.
+FAMILIES = ("wordpiece", "modern_bpe", "unigram", "roberta_bpe")
+HIDDEN, DIM, POSITIONS = 32, 16, 128
+
+SENTENCES = [
+    "The old lighthouse keeper counts forty-two ships before breakfast.",
+    "Grandmother's recipe (with cinnamon, nutmeg & orange) feeds eight people.",
+    "Why do swallows return in April, and where do they sleep in winter?",
+    "Payment of 3.50 € is due within 14 days; otherwise a fee applies!",
+    "Die Straßenbahn fährt über die Brücke und hält vor dem Rathaus.",
+    "Le café du coin était fermé dès l'été, hélas, à cause des travaux.",
+    "El niño corrió detrás del perro hasta la orilla del río.",
+    "Šest žab přeskočilo potůček a zmizelo v trávě.",
+    "Рыбаки вернулись домой с пустыми сетями под дождём.",
+    "Η γάτα κοιμάται πάνω στο παλιό ξύλινο τραπέζι.",
+    "今天早上图书馆门口站着很多学生。",
+    "夕方になると港の灯りがつきます。ラーメンを食べたいです。",
+    "비가 오면 우산을 쓰고 시장에 간다.",
+    "القطار يصل إلى المحطة في الساعة السابعة مساء.",
+    "הספרן סגר את החלון לפני הסערה.",
+    "बारिश में बच्चे नदी के किनारे खेलते हैं।",
+    "ช้างเดินข้ามแม่น้ำในตอนเช้า",
+    "😀 👍 🚀 🎉 the party starts at 9:30",
+]
+# What has broken tokenizers, windows and spans: see also `hostile_texts`.
+HOSTILE = [
+    "", " ", "  \n\t ", "\u3000", "\u00a0", "\r\n", "\x00", "\xad", "\ufeff", "\u200b", "\u200d", "\u2028", "\x7f",
+    "e\u0301", "n\u0303", "\u0301", "o\u0302\u0323", "Z\u0351\u036b\u0343", "\u1112\u1161\u11ab", "각", "नि", "ที่",
+    "👩\u200d👩\u200d👧\u200d👦", "🏳\ufe0f\u200d🌈", "👍🏽", "🇩🇪🇫🇷", "1\ufe0f\u20e3", "❤\ufe0f", "😀", "½", "ﬁ", "ﷺ", "①",
+    "図書館", "門口", "、", "。", "שלום", "السلام", "\u202eabc\u202c", "\u0600", "𝔘𝔫𝔦", "𠮷", "\ue000", "\ufffd", "\u0378",
+    "\ud800", "\udfff", "[MASK]", "[SEP]", "[CLS]", "[UNK]", "[PAD]", "[D] ", "[Q] ", "[D]", "</s>", "<s>", "<mask>", "<unk>",
+    "[unused0]", "[unused1] ", "▁", "▁x", "Ġ", "##ing", "it's", "3.50 €", "(a)", "...", "!?", "--", "https://a.b/c.png",
+    "antidisestablishmentarianism", "ÀÉÎ", "ß", "İ", "ǅ",
+]  # fmt: skip
+_BERT_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]"]
+_ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="latelens-tiny-")
+_FIXED = {"strategy": "fixed", "length": 32}
+
+# Every format with every family, and every kind of query expansion.
+CHECKPOINTS: dict[str, Any] = {
+    "wordpiece-native": lambda folder: save_native(folder, "wordpiece", expansion=_FIXED),
+    "wordpiece-pylate": lambda folder: save_pylate(folder, "wordpiece"),
+    "wordpiece-stanford": lambda folder: save_stanford(folder),
+    "wordpiece-plain": lambda folder: save_plain(folder, "wordpiece"),
+    "modern_bpe-native": lambda folder: save_native(
+        folder, "modern_bpe", expansion={"strategy": "min", "length": 24}, query_length=48
+    ),
+    "modern_bpe-pylate": lambda folder: save_pylate(folder, "modern_bpe", do_query_expansion=False),
+    "modern_bpe-plain": lambda folder: save_plain(folder, "modern_bpe"),
+    "unigram-native": lambda folder: save_native(folder, "unigram", expansion=_FIXED | {"attend": True}),
+    "unigram-pylate": lambda folder: save_pylate(folder, "unigram", attend_to_expansion_tokens=True),
+    "unigram-plain": lambda folder: save_plain(folder, "unigram"),
+    "roberta_bpe-native": lambda folder: save_native(folder, "roberta_bpe", query_length=48),
+    "roberta_bpe-pylate": lambda folder: save_pylate(folder, "roberta_bpe"),
+    "roberta_bpe-plain": lambda folder: save_plain(folder, "roberta_bpe"),
+    # All read tokens score, and windows are short: for coverage.
+    **{
+        f"{family}-bare": lambda folder, family=family: save_native(
+            folder, family, document_length=24, query_length=64, skiplist=""
+        )
+        for family in FAMILIES
+    },
+}
+
+
+@cache
+def checkpoint(name: str) -> Path:
+    """The folder of one of `CHECKPOINTS`, made once a session."""
+    return CHECKPOINTS[name](Path(_FOLDER.name) / name)
+
+
+@cache
+def encoder(name: str) -> Encoder:
+    """One of `CHECKPOINTS`, loaded once a session."""
+    return load_encoder(checkpoint(name), device="cpu")
+
+
+def random_text(rng: random.Random, words: int) -> str:
+    """Words of all languages in `SENTENCES` and now and then something hostile."""
+    vocabulary = [word for sentence in SENTENCES for word in sentence.split()]
+    pieces = rng.choices(vocabulary, k=words) + rng.choices([text for text in HOSTILE if text], k=words // 6)
+    rng.shuffle(pieces)
+    return " ".join(pieces)
+
+
+def seen(character: str) -> bool:
+    """Whether a reader sees the character, by Python's tables: apart from how latelens decides it."""
+    category = unicodedata.category(character)
+    ignorable = regex.match(r"\p{Default_Ignorable_Code_Point}", character)
+    return (category[0] in "LNPS" or category in ("Co", "Cn")) and not ignorable
+
+
+@cache
+def tokenizer_json(family: str) -> str:
+    """A tokenizer of the family, trained on `SENTENCES`."""
+    train = {"wordpiece": _wordpiece, "modern_bpe": _modern_bpe, "unigram": _unigram, "roberta_bpe": _roberta_bpe}
+    return train[family]().to_str()
+
+
+def save_backbone(folder: Path, family: str, *, positions: int = POSITIONS, seed: int = 0) -> Path:
+    """A transformers checkpoint: tokenizer, config and random weights."""
+    torch.manual_seed(seed)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(tokenizer_json(family)), model_max_length=10**6, **_names(family)
+    )
+    shape = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": HIDDEN,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": positions,
+        "initializer_range": 0.3,  # 0.02 would make all token vectors alike
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    ids = {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
+    if family == "wordpiece":
+        model = BertModel(BertConfig(**shape))
+    elif family == "modern_bpe":
+        ids |= {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
+        model = ModernBertModel(ModernBertConfig(**shape, **ids, global_attn_every_n_layers=1))
+    elif family == "unigram":
+        model = XLMRobertaModel(XLMRobertaConfig(**shape, **ids, type_vocab_size=1))
+    else:
+        model = RobertaModel(RobertaConfig(**shape, **ids, type_vocab_size=1))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_native(
+    folder: Path,
+    family: str,
+    *,
+    expansion: dict[str, Any] | None = None,
+    query_length: int | None = None,
+    document_length: int | None = 64,
+    prompts: dict[str, str] | None = None,
+    skiplist: str = string.punctuation,
+    positions: int = POSITIONS,
+    seed: int = 0,
+) -> Path:
+    """What `MultiVectorEncoder.save` writes."""
+    save_backbone(folder / "backbone", family, positions=positions, seed=seed)
+    torch.manual_seed(seed)
+    transformer = Transformer(
+        str(folder / "backbone"),
+        query_length=query_length,
+        document_length=document_length,
+        query_expansion=expansion,
+    )
+    modules = [
+        transformer,
+        Dense(HIDDEN, DIM, bias=False, activation_function=None, module_input_name="token_embeddings"),
+        MultiVectorMask(skiplist_words=list(skiplist)),
+        Normalize(module_input_name="token_embeddings"),
+    ]
+    prompts = {"query": "[Q] ", "document": "[D] "} if prompts is None else prompts
+    MultiVectorEncoder(modules=modules, prompts=prompts, device="cpu").save(str(folder / "model"))
+    return folder / "model"
+
+
+def save_pylate(folder: Path, family: str, **settings: Any) -> Path:
+    """What PyLate 1.x writes: its markers are added tokens, and masking and normalising are not in modules.json."""
+    save_backbone(folder, family)
+    markers = ["[Q] ", "[D] "]
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer.add_tokens(markers)
+    tokenizer.save_pretrained(folder)
+    _grow_embeddings(folder, len(markers))
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": 64, "do_lower_case": False})
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Dense", "type": "pylate.models.Dense.Dense"},
+    ]
+    _write(folder / "modules.json", modules)
+    saved = {
+        "model_type": "ColBERT",
+        "prompts": {},
+        "default_prompt_name": None,
+        "similarity_fn_name": "MaxSim",
+        "query_prefix": "[Q] ",
+        "document_prefix": "[D] ",
+        "query_length": 32,
+        "document_length": 64,
+        "attend_to_expansion_tokens": False,
+        "skiplist_words": list(string.punctuation),
+        "do_query_expansion": True,
+    }
+    _write(folder / "config_sentence_transformers.json", saved | settings)
+    dense = {"in_features": HIDDEN, "out_features": DIM, "bias": False}
+    dense |= {"activation_function": "torch.nn.modules.linear.Identity"}
+    (folder / "1_Dense").mkdir()
+    _write(folder / "1_Dense" / "config.json", dense)
+    save_file({"linear.weight": _projection()}, folder / "1_Dense" / "model.safetensors")
+    return folder
+
+
+def save_stanford(folder: Path) -> Path:
+    """What the ColBERT repository writes: the projection lies beside the encoder, settings in artifact.metadata."""
+    save_backbone(folder, "wordpiece")
+    config = json.loads((folder / "config.json").read_text())
+    _write(folder / "config.json", config | {"architectures": ["HF_ColBERT"]})
+    weights = {f"bert.{key}": value for key, value in load_file(folder / "model.safetensors").items()}
+    save_file(weights | {"linear.weight": _projection()}, folder / "model.safetensors", metadata={"format": "pt"})
+    settings = {
+        "query_token_id": "[unused0]",
+        "doc_token_id": "[unused1]",
+        "query_maxlen": 32,
+        "doc_maxlen": 64,
+        "mask_punctuation": True,
+        "attend_to_mask_tokens": False,
+        "dim": DIM,
+    }
+    _write(folder / "artifact.metadata", settings)
+    return folder
+
+
+def save_plain(folder: Path, family: str) -> Path:
+    """A sentence-embedding model: one mean vector for each text."""
+    save_backbone(folder / "backbone", family)
+    modules = [Transformer(str(folder / "backbone"), max_seq_length=64), Pooling(HIDDEN)]
+    SentenceTransformer(modules=modules, device="cpu").save(str(folder / "model"))
+    return folder / "model"
+
+
+def _wordpiece() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=700, special_tokens=_BERT_SPECIAL, initial_alphabet=list(string.printable.lower())
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    return _frame(tokenizer, "[CLS]", "[SEP]")
+
+
+def _modern_bpe() -> Tokenizer:
+    tokenizer = _byte_level_bpe(_BERT_SPECIAL)
+    tokenizer.normalizer = normalizers.NFC()
+    return _frame(tokenizer, "[CLS]", "[SEP]")
+
+
+def _roberta_bpe() -> Tokenizer:
+    tokenizer = _byte_level_bpe(_ROBERTA_SPECIAL)
+    ids = [(token, tokenizer.token_to_id(token)) for token in ("</s>", "<s>")]
+    # RoBERTa's own post-processor trims the space from the offsets.
+    tokenizer.post_processor = processors.RobertaProcessing(*ids, trim_offsets=True, add_prefix_space=False)
+    return tokenizer
+
+
+def _byte_level_bpe(special: list[str]) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        SENTENCES, trainers.BpeTrainer(vocab_size=700, special_tokens=special, initial_alphabet=alphabet)
+    )
+    return tokenizer
+
+
+def _unigram() -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=700, special_tokens=_ROBERTA_SPECIAL, unk_token="<unk>", initial_alphabet=list(string.printable)
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    return _frame(tokenizer, "<s>", "</s>")
+
+
+def _frame(tokenizer: Tokenizer, first: str, last: str) -> Tokenizer:
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}",
+        pair=f"{first} $A {last} $B {last}",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (first, last)],
+    )
+    return tokenizer
+
+
+def _names(family: str) -> dict[str, str]:
+    names = ["cls_token", "pad_token", "sep_token", "unk_token", "mask_token"]
+    bert = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]
+    return dict(zip(names, bert if family in ("wordpiece", "modern_bpe") else _ROBERTA_SPECIAL, strict=True))
+
+
+def _projection() -> torch.Tensor:
+    return torch.randn(DIM, HIDDEN, generator=torch.Generator().manual_seed(1))
+
+
+def _grow_embeddings(folder: Path, extra: int) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    _write(folder / "config.json", config | {"vocab_size": config["vocab_size"] + extra})
+    weights = load_file(folder / "model.safetensors")
+    key = next(key for key in weights if key.endswith(("word_embeddings.weight", "tok_embeddings.weight")))
+    added = torch.randn(extra, HIDDEN, generator=torch.Generator().manual_seed(2))
+    weights[key] = torch.cat([weights[key], added])
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
