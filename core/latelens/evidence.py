@@ -150,14 +150,16 @@ def _group(
     rows = embeddings.content_rows()
     if not len(spans):
         return rows[:0], rows[:0], np.zeros(1, dtype=np.intp)
-    begin, end = embeddings.spans[rows].T
+    begin, end = embeddings.spans.take(rows, axis=0).T
     owner = spans[:, 0].searchsorted(end) - 1
     inside = (owner >= 0) & (begin < spans[owner, 1])
     rows, owner = rows[inside], owner[inside]
     rows = rows[owner.argsort(kind="stable")]  # windows overlap, so rows of one span may lie apart
     counts = np.bincount(owner, minlength=len(spans))
     present = counts.nonzero()[0]
-    return rows, present, np.append(0, counts[present].cumsum())
+    starts = np.zeros(len(present) + 1, dtype=np.intp)
+    counts[present].cumsum(out=starts[1:])
+    return rows, present, starts
 
 
 def _drops(

@@ -86,17 +86,17 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 def _breaks(lines: Sequence[str], i: int) -> bool:
     """Whether no sentence goes on from line ``i - 1`` to line ``i``."""
     previous, line = lines[i - 1], lines[i]
-    if not previous.strip() or not line.strip() or previous.rstrip()[-1] in "{};|>":
+    if not previous.strip() or not line.strip() or previous.rstrip()[-1] in "{}|>":
         return True
     if previous[0] == line[0] == ">":  # a quoted text is read like any other
         previous, line = previous.lstrip("> "), line.lstrip("> ")
     if _ALONE.match(previous) or _ALONE.match(line) or _OPENS.match(line):
         return True
-    if line.lstrip()[:1].islower():
+    if line.lstrip()[:1].islower() and previous.rstrip()[-1:] != ";":
         return False
     # A wrapped line is about as long as its neighbours; a shorter one without a stop is a title or an item.
-    width = max(map(len, lines[max(i - 2, 0) : i + 2]))
-    wrapped = len(previous) > max(35, 0.75 * width)
+    width = max(map(len, lines[max(i - 2, 0) : i + 1]))
+    wrapped = len(previous) > min(max(35, 0.75 * width), 90)
     return not wrapped or (_OPENS.match(previous) is not None and not line[0].isspace())
 
 
@@ -107,8 +107,8 @@ def _sentences(text: str, block: tuple[int, int], language: str) -> Iterator[tup
     for sentence in sentencex.segment(language, plain):
         position += len(sentence)
         start, end = trim_to_visible(text, begin, position)
-        tail = max(start, end - 9)
-        if position < block[1] and (_ITEM_NUMBER.match(text, start, end) or _ABBREVIATION.search(text, tail, end)):
+        unfinished = _ITEM_NUMBER.match(text, start, end) or _ABBREVIATION.search(text, begin, end)
+        if unfinished and position < block[1]:
             continue
         if start < end:
             yield start, end

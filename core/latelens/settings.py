@@ -6,24 +6,23 @@ import os
 
 from latelens.cache import EmbeddingCache
 
-CacheSetting = bool | str | os.PathLike[str] | EmbeddingCache
+CacheSetting = bool | str | os.PathLike[str] | EmbeddingCache | None
 
 
 def open_cache(setting: CacheSetting) -> EmbeddingCache | None:
-    """Turn the setting into a cache: True keeps memory, False keeps nothing, a path keeps a folder too."""
-    if isinstance(setting, EmbeddingCache):
-        return setting
-    if isinstance(setting, bool):
+    """Turn the setting into a cache: True keeps memory, a path keeps a folder too, False and None keep nothing."""
+    if setting is None or isinstance(setting, bool):
         return EmbeddingCache() if setting else None
     if isinstance(setting, str | os.PathLike):
         return EmbeddingCache(setting)
-    raise TypeError(
-        f"cache must be True, False, a path or an EmbeddingCache, got {type(setting).__name__}: {setting!r}"
-    )
+    if not isinstance(setting, EmbeddingCache):
+        raise TypeError(
+            f"cache must be True, False, a path or an EmbeddingCache, got {type(setting).__name__}: {setting!r:.80}"
+        )
+    return setting
 
 
 def describe_cache(setting: CacheSetting) -> bool | str:
-    """The setting as JSON, from which `open_cache` makes an equal cache."""
-    if isinstance(setting, EmbeddingCache):
-        return True if setting.path is None else str(setting.path)
-    return setting if isinstance(setting, bool) else os.fspath(setting)
+    """Write the setting as JSON, from which `open_cache` makes such a cache again."""
+    path = setting.path if isinstance(setting, EmbeddingCache) else setting
+    return os.fspath(path) if isinstance(path, str | os.PathLike) else setting not in (None, False)

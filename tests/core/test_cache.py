@@ -25,8 +25,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 import latelens.cache
+import latelens.cache_folder
 from latelens import Encoder, TokenEmbeddings
-from latelens.cache import EmbeddingCache, cache_setting, open_cache
+from latelens.cache import EmbeddingCache
+from latelens.settings import describe_cache, open_cache
 
 WRITER = Path(__file__).with_name("cache_writer.py")
 
@@ -59,9 +61,7 @@ class TokenEncoder:
     def encode_documents(self, texts, *, show_progress=False):
         self.encoded += len(texts)
         return [
-            TokenEmbeddings(
-                text, self.vectors.copy(), self.tokens, self.spans.copy(), self.kinds.copy(), self.complete
-            )
+            TokenEmbeddings(text, self.vectors.copy(), self.tokens, self.spans.copy(), self.kinds.copy(), self.complete)
             for text in texts
         ]
 
@@ -245,8 +245,7 @@ def test_an_encoder_that_uses_its_buffers_again_does_not_change_what_is_kept():
     class Buffered(TokenEncoder):
         def encode_documents(self, texts, *, show_progress=False):
             return [
-                TokenEmbeddings(t, self.vectors[1:], self.tokens[1:], self.spans[1:], self.kinds[1:])
-                for t in texts
+                TokenEmbeddings(t, self.vectors[1:], self.tokens[1:], self.spans[1:], self.kinds[1:]) for t in texts
             ]
 
     cache, encoder = EmbeddingCache(), Buffered(("a", "b", "c"))
@@ -304,9 +303,7 @@ ANY_CHARACTER = st.characters(exclude_categories=())
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    tokens=st.lists(st.text(ANY_CHARACTER), max_size=6), text=st.text(ANY_CHARACTER), dim=st.integers(1, 9)
-)
+@given(tokens=st.lists(st.text(ANY_CHARACTER), max_size=6), text=st.text(ANY_CHARACTER), dim=st.integers(1, 9))
 def test_any_tokens_and_any_text_come_back_from_the_disk(tokens, text, dim):
     encoder = TokenEncoder(tuple(tokens), dim=dim)
     with tempfile.TemporaryDirectory() as folder:
@@ -321,9 +318,7 @@ def test_extreme_floats_come_back_from_the_disk(tmp_path):
     tiny = np.finfo(np.float32).smallest_subnormal
     encoder.vectors[:] = [[-0.0, 0.0, tiny], [1e18, -1e18, np.nextafter(np.float32(1), np.float32(2))]]
     EmbeddingCache(tmp_path).encode_documents(encoder, ["x"])
-    assert_same(
-        EmbeddingCache(tmp_path).encode_documents(encoder, ["x"])[0], *encoder.encode_documents(["x"])
-    )
+    assert_same(EmbeddingCache(tmp_path).encode_documents(encoder, ["x"])[0], *encoder.encode_documents(["x"]))
 
 
 def test_the_offline_model_is_asked_once_and_its_rows_come_back_bit_for_bit(tmp_path, offline: Encoder):
@@ -456,8 +451,9 @@ def test_a_directory_in_place_of_a_file_is_left_alone_and_warned_about(tmp_path)
     assert encoded_by_fresh_cache(tmp_path, "fox", want) == 0
 
 
-def test_nothing_is_ever_unpickled(tmp_path):
-    tree = ast.parse(Path(latelens.cache.__file__).read_text())
+@pytest.mark.parametrize("module", [latelens.cache, latelens.cache_folder])
+def test_nothing_is_ever_unpickled(module, tmp_path):
+    tree = ast.parse(Path(module.__file__).read_text())
     imported = {
         name
         for node in ast.walk(tree)
@@ -465,7 +461,7 @@ def test_nothing_is_ever_unpickled(tmp_path):
         for name in [getattr(node, "module", None), *(alias.name for alias in node.names)]
     }
     assert not imported & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch"}
-    assert "allow_pickle" not in Path(latelens.cache.__file__).read_text()
+    assert "allow_pickle" not in Path(module.__file__).read_text()
     want = CountingEncoder()._encode("fox")
     encoded_by_fresh_cache(tmp_path, "fox", want)
     (file,) = files(tmp_path)
@@ -640,9 +636,9 @@ def test_a_rerankers_cache_argument_becomes_a_cache_and_json(tmp_path):
     assert open_cache(tmp_path).path == open_cache(str(tmp_path)).path == tmp_path
     settings = [True, False, None, memory, tmp_path, str(tmp_path), folder]
     there = str(tmp_path)
-    assert [cache_setting(cache) for cache in settings] == [True, False, False, True, there, there, there]
+    assert [describe_cache(cache) for cache in settings] == [True, False, False, True, there, there, there]
     for wrong in (1, 0, 2.5, [tmp_path]):
-        with pytest.raises(TypeError, match="cache must be True, False, a folder or an EmbeddingCache, got"):
+        with pytest.raises(TypeError, match="cache must be True, False, a path or an EmbeddingCache, got"):
             open_cache(wrong)
 
 
@@ -688,9 +684,7 @@ def test_the_book_keeping_is_touched_under_the_lock_only(tmp_path):
 def test_eight_threads_get_right_results(tmp_path, on_disk):
     texts = [f"text {i} " + "word " * (i % 7) for i in range(40)]
     want = FakeEncoder(dim=16).encode_documents(texts)
-    cache = EmbeddingCache(
-        tmp_path if on_disk else None, max_bytes=20 * want[3].nbytes
-    )  # entries come and go
+    cache = EmbeddingCache(tmp_path if on_disk else None, max_bytes=20 * want[3].nbytes)  # entries come and go
     encoder, barrier = CountingEncoder(), threading.Barrier(8)
 
     def work(seed: int) -> None:

@@ -102,7 +102,7 @@ def test_expansion_rows_are_among_the_contributions():
 def test_batches_and_order_do_not_change_rows(name):
     rng = random.Random(f"order {name}")
     encoder = tiny_models.encoder(name)
-    texts = [tiny_models.random_text(rng, rng.randint(0, 40)) for _ in range(20)]
+    texts = [tiny_models.random_text(rng, rng.randint(0, 40)) for _ in range(10)]
     together = encoder.encode_documents(texts)
     for text, row in zip(texts, together, strict=True):
         alone = encoder.encode_documents([text])[0]
@@ -130,13 +130,13 @@ def test_vectors_are_unit_rows_of_the_stated_dimension(name):
         ("wordpiece-pylate", [S, M, C, S] + [E] * 28),
         ("wordpiece-stanford", [S, M, C, S] + [E] * 28),
         ("wordpiece-plain", [S, C, S]),
-        ("modern_bpe-native", [S, M, M, M, C, S] + [E] * 18),
+        ("modern_bpe-native", [S, M, M, M, M, C, S] + [E] * 17),
         ("modern_bpe-pylate", [S, M, C, S]),
         ("modern_bpe-plain", [S, C, S]),
         ("unigram-native", [S, M, M, M, M, C, C, S] + [E] * 24),
         ("unigram-pylate", [S, M, C, C, S] + [E] * 27),
         ("unigram-plain", [S, C, C, S]),
-        ("roberta_bpe-native", [S, M, M, M, C, S]),
+        ("roberta_bpe-native", [S, M, M, M, M, C, S]),
         ("roberta_bpe-pylate", [S, M, C, S] + [E] * 28),
         ("roberta_bpe-plain", [S, C, S]),
     ],

@@ -105,7 +105,7 @@ def _require_multi_vector(backend: str) -> None:
 def _existing(name: str) -> str:
     """Refuse a path that is not there before a hub is asked for it."""
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name.strip() and path.is_dir():  # an empty name would be the current folder
         return str(path)
     if not name.strip() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ValueError(
