@@ -10,10 +10,12 @@ import random
 import string
 import tempfile
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import regex
 import torch
 from safetensors.torch import load_file, save_file
@@ -60,14 +62,16 @@ SENTENCES = [
     "ช้างเดินข้ามแม่น้ำในตอนเช้า",
     "😀 👍 🚀 🎉 the party starts at 9:30",
 ]
-# What has broken tokenizers, windows and spans: see also `hostile_texts`.
+# What has broken tokenizers, windows and spans.
 HOSTILE = [
-    "", " ", "  \n\t ", "\u3000", "\u00a0", "\r\n", "\x00", "\xad", "\ufeff", "\u200b", "\u200d", "\u2028", "\x7f",
-    "e\u0301", "n\u0303", "\u0301", "o\u0302\u0323", "Z\u0351\u036b\u0343", "\u1112\u1161\u11ab", "각", "नि", "ที่",
-    "👩\u200d👩\u200d👧\u200d👦", "🏳\ufe0f\u200d🌈", "👍🏽", "🇩🇪🇫🇷", "1\ufe0f\u20e3", "❤\ufe0f", "😀", "½", "ﬁ", "ﷺ", "①",
-    "図書館", "門口", "、", "。", "שלום", "السلام", "\u202eabc\u202c", "\u0600", "𝔘𝔫𝔦", "𠮷", "\ue000", "\ufffd", "\u0378",
-    "\ud800", "\udfff", "[MASK]", "[SEP]", "[CLS]", "[UNK]", "[PAD]", "[D] ", "[Q] ", "[D]", "</s>", "<s>", "<mask>", "<unk>",
-    "[unused0]", "[unused1] ", "▁", "▁x", "Ġ", "##ing", "it's", "3.50 €", "(a)", "...", "!?", "--", "https://a.b/c.png",
+    "", " ", "  \n\t ", "\u3000", "\u00a0", "\r\n", "\x00", "\xad", "\ufeff", "\u200b",
+    "\u200d", "\u2028", "\x7f", "e\u0301", "n\u0303", "\u0301", "o\u0302\u0323",
+    "Z\u0351\u036b\u0343", "\u1112\u1161\u11ab", "각", "नि", "ที่", "👩\u200d👩\u200d👧\u200d👦",
+    "🏳\ufe0f\u200d🌈", "👍🏽", "🇩🇪🇫🇷", "1\ufe0f\u20e3", "❤\ufe0f", "😀", "½", "ﬁ", "ﷺ", "①", "図書館",
+    "門口", "、", "。", "שלום", "السلام", "\u202eabc\u202c", "\u0600", "𝔘𝔫𝔦", "𠮷", "\ue000",
+    "\ufffd", "\u0378", "\ud800", "\udfff", "[MASK]", "[SEP]", "[CLS]", "[UNK]", "[PAD]",
+    "[D] ", "[Q] ", "[D]", "</s>", "<s>", "<mask>", "<unk>", "[unused0]", "[unused1] ", "▁",
+    "▁x", "Ġ", "##ing", "it's", "3.50 €", "(a)", "...", "!?", "--", "https://a.b/c.png",
     "antidisestablishmentarianism", "ÀÉÎ", "ß", "İ", "ǅ",
 ]  # fmt: skip
 _BERT_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]"]
@@ -114,6 +118,15 @@ def checkpoint(name: str) -> Path:
 def encoder(name: str) -> Encoder:
     """One of `CHECKPOINTS`, loaded once a session."""
     return load_encoder(checkpoint(name), device="cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """For a file that imports it: models this small spend their time on waking threads (50 s, not 430)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def random_text(rng: random.Random, words: int) -> str:

@@ -3,7 +3,7 @@
 from latelens._version import __version__
 from latelens.cache import EmbeddingCache
 from latelens.embeddings import TokenEmbeddings, TokenKind
-from latelens.encoders import Encoder, load_encoder
+from latelens.encoders import Encoder, ModelInfo, list_models, load_encoder
 from latelens.evidence import EvidenceSpan, find_evidence
 from latelens.explanation import Explanation, Match, explain
 from latelens.metadata import read_evidence
@@ -15,12 +15,14 @@ __all__ = [
     "EvidenceSpan",
     "Explanation",
     "Match",
+    "ModelInfo",
     "Ranked",
     "TokenEmbeddings",
     "TokenKind",
     "__version__",
     "explain",
     "find_evidence",
+    "list_models",
     "load_encoder",
     "read_evidence",
     "rerank",

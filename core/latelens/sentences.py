@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate
 
 import numpy as np
 import sentencex
@@ -16,30 +16,29 @@ from latelens.text import snap_to_characters, trim_to_visible, words
 # must stay within the 2 KB of metadata that a chunk may carry.
 MAX_CHARACTERS = 400
 
-# A line ends at a line break, and where HTML that comes in one line closes its blocks.
-_LINE_END = re.compile(
-    r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|(?:</(?:p|li|h[1-6]|t[drh]|d[dt]|div|[uo]l|table)>)+|<br\s*/?>"
-)
+# HTML may come in one line, which then ends where blocks do.
+_HTML_LINE = re.compile(r"(?s).+?(?:(?:</(?:p|li|h[1-6]|t[drh]|d[dt]|div|[uo]l|table)>)+|<br\s*/?>|\Z)")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
-# What stands alone: a heading, a rule, a table row, aligned columns, CSV, code.
+# What stands alone: a heading, a rule, a table row, aligned columns, code.
 _ALONE = re.compile(
     r"""\s*(?:\#{1,6}\s | ={3,} | -{3,} | >>>\s) | .*[|\t].*[|\t] | .*\S\ {3,}\S.*\S\ {3,}\S
-      | (?:[^,;]*[,;](?!\s|\d{3}\b)){2} | [^\s,]+,\S+\s*$ | (?:\ {4}|\t)\s*\S
-      | (?:class|const|def|function|import|var)\s\w | [\w.]+(?:\(|\s?[-+*/]?=\s)""",
+      | (?:\ {4}|\t)\s*\S | import\s\S+\s*$ | from\s\S+\simport\s
+      | (?:(?:const|def|function|let|var)\s)?[\w.]+(?:\(.*[){:;,]\s*$|\s?[-+*/]?=\s)""",
     re.VERBOSE,
 )
+_CSV = re.compile(r"(?:[^,;]*[,;](?!\s|\d{3}\b)){2}|[^\s,;]+[,;]\S+\s*$")
 # What begins anew: a list item, a numbered heading, a reference, a tag, an object, a time, a key, a speaker.
 _OPENS = re.compile(
     r"""\s*(?:[-*+•‣▪◦–·]\s | \(?(?:\d{1,3}|[a-zA-Z])[.)]\s | \d+(?:\.\d+)+\.?\s | \[\d+\] | [<{]
-      | [\[(<]?(?:\d{4}-\d\d-\d\d|\d{1,2}:\d\d)\b
-      | (?:["']?\w[\w'-]*["']?|[A-Z]\w*(?:\ [A-Z]\w*){1,2}):\s)""",
+      | [\[(<]?(?:\d{4}-\d\d-\d\d|\d{1,2}:\d\d)\b | ["']\w+["']:\s | [A-Z]\w*(?:[ -][A-Z]\w*){0,2}:\s)""",
     re.VERBOSE,
 )
+_NUMBERED_HEADING, _LOWER_CASE_KEY = re.compile(r"\s*\d+(?:\.\d+)+\.?\s"), re.compile(r"\s*\w[\w-]*:\s")
 # No sentence, although it ends in a stop: what opens a list item, and abbreviations unknown to the splitter.
-_ITEM_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z])[.)]$")
-_ABBREVIATION = re.compile(r"\b(?:approx|[Vv]ol|[Ee]qs?|[Ff]igs|Ch|eds?|Ms|Proc)\.$")
-# What the splitter should see as spaces: tags, and white space and surrogates, at which it panics or fails.
-_BLANKS = re.compile(r"[^\S ]|[\ud800-\udfff]|</?[A-Za-z][^<>]*>")
+_UNFINISHED = re.compile(r"^\(?(?:\d{1,3}|[a-zA-Z])[.)]$|\b(?:approx|[Vv]ol|[Ee]qs?|[Ff]igs|Ch|eds?|Ms|Proc)\.$")
+# White space at which the splitter panics, and surrogates, which it refuses.
+_UNSAFE = re.compile("[\t-\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ud800-\udfff]")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _CLAUSE_END = re.compile(r"[;:,](?=\s)\s*|[،、；，：。](?!\d)\s*|\s[–—]\s")
 
 
@@ -72,8 +71,10 @@ def split_sentences(text: str, language: str = "en") -> tuple[tuple[int, int], .
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
     """Join the lines that may hold one sentence across a line break."""
-    edges = [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
-    lines = [text[start:end] for start, end in pairwise(edges)]
+    lines = text.splitlines(keepends=True)
+    if "<" in text:
+        lines = [piece for line in lines for piece in _HTML_LINE.findall(line)]
+    edges = list(accumulate(map(len, lines), initial=0))
     start, fenced = 0, False
     for i in range(1, len(lines)):
         fenced ^= _FENCE.match(lines[i - 1]) is not None
@@ -86,29 +87,32 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 def _breaks(lines: Sequence[str], i: int) -> bool:
     """Whether no sentence goes on from line ``i - 1`` to line ``i``."""
     previous, line = lines[i - 1], lines[i]
-    if not previous.strip() or not line.strip() or previous.rstrip()[-1] in "{}|>":
-        return True
     if previous[0] == line[0] == ">":  # a quoted text is read like any other
         previous, line = previous.lstrip("> "), line.lstrip("> ")
+    if not previous.strip() or not line.strip() or previous.rstrip()[-1] in "{}|>":
+        return True
     if _ALONE.match(previous) or _ALONE.match(line) or _OPENS.match(line):
         return True
-    if line.lstrip()[:1].islower() and previous.rstrip()[-1:] != ";":
+    if _CSV.match(previous) and _CSV.match(line):
+        return True
+    if line.lstrip()[:1].islower() and previous.rstrip()[-1] != ";" and not _LOWER_CASE_KEY.match(line):
         return False
     # A wrapped line is about as long as its neighbours; a shorter one without a stop is a title or an item.
     width = max(map(len, lines[max(i - 2, 0) : i + 1]))
     wrapped = len(previous) > min(max(35, 0.75 * width), 90)
-    return not wrapped or (_OPENS.match(previous) is not None and not line[0].isspace())
+    return not wrapped or _NUMBERED_HEADING.match(previous) is not None
 
 
 def _sentences(text: str, block: tuple[int, int], language: str) -> Iterator[tuple[int, int]]:
     begin = position = block[0]
-    # Blanks keep the positions, and let the splitter see "Dr.\nRao" as it sees "Dr. Rao".
-    plain = _BLANKS.sub(lambda blank: " " * len(blank.group()), text[slice(*block)])
+    # Spaces in place of line breaks and tags keep the positions and let the splitter see "Dr. Rao" across them.
+    plain = _UNSAFE.sub(" ", text[begin : block[1]])
+    if "<" in plain:
+        plain = _TAG.sub(lambda tag: " " * len(tag.group()), plain)
     for sentence in sentencex.segment(language, plain):
         position += len(sentence)
         start, end = trim_to_visible(text, begin, position)
-        unfinished = _ITEM_NUMBER.match(text, start, end) or _ABBREVIATION.search(text, begin, end)
-        if unfinished and position < block[1]:
+        if position < block[1] and _UNFINISHED.search(text[max(start, end - 9) : end]):
             continue
         if start < end:
             yield start, end
@@ -133,6 +137,6 @@ def _cut(text: str, start: int, limit: int) -> int:
     piece = text[start : limit + MAX_CHARACTERS]
     inside = [begin for begin, _ in words(piece).tolist() if 0 < begin <= limit - start]
     if inside:
-        return start + inside[-1]
+        return start + int(inside[-1])
     whole = snap_to_characters(piece, np.array([[0, limit - start]], dtype=np.int32))
     return start + int(whole[0, 1])

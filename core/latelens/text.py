@@ -64,11 +64,11 @@ def snap_to_characters(text: str, spans: NDArray[np.int32]) -> NDArray[np.int32]
 
 
 def snap_to_visible(text: str, spans: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Widen spans, (n, 2) int32, to whole characters, then leave out what nobody sees at both ends.
+    r"""Widen spans, (n, 2) int32, to whole characters, then leave out what nobody sees at both ends.
 
     ``(-1, -1)`` where no visible character is left, as for the space that a byte-level token begins with.
 
-    >>> snap_to_visible("a cafe\\u0301", np.array([[1, 6], [1, 2]], dtype=np.int32)).tolist()
+    >>> snap_to_visible("a cafe\u0301", np.array([[1, 6], [1, 2]], dtype=np.int32)).tolist()
     [[2, 7], [-1, -1]]
     """
     edges = character_edges(text)

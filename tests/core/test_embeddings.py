@@ -91,9 +91,7 @@ def test_arrays_that_do_not_belong_together_are_refused(field, value):
 
 
 def test_no_rows_are_allowed_until_something_must_match():
-    empty = TokenEmbeddings(
-        "", np.empty((0, 4), np.float32), (), np.empty((0, 2), np.int32), np.empty(0, np.uint8)
-    )
+    empty = TokenEmbeddings("", np.empty((0, 4), np.float32), (), np.empty((0, 2), np.int32), np.empty(0, np.uint8))
     assert len(empty) == 0
     with pytest.raises(ValueError, match="nothing to match"):
         explain(rows(), empty)

@@ -12,6 +12,7 @@ import torch
 from fake_encoder import FakeEncoder
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import BoW
+from tiny_models import one_torch_thread  # noqa: F401
 from transformers import BertConfig, BertModel, ByT5Tokenizer
 
 from latelens import Encoder, TokenKind, explain, load_encoder
@@ -53,7 +54,9 @@ def fits(encoder, task, text):
 def test_rows_and_scores_are_those_of_sentence_transformers(name):
     rng = random.Random(name)
     encoder = tiny_models.encoder(name)
-    texts = [tiny_models.random_text(rng, rng.randint(0, 6)).replace("\ud800", "").replace("\udfff", "") for _ in range(40)]
+    texts = [
+        tiny_models.random_text(rng, rng.randint(0, 6)).replace("\ud800", "").replace("\udfff", "") for _ in range(40)
+    ]
     queries = [text for text in texts if fits(encoder, "query", text)][:12]
     documents = [text for text in texts if fits(encoder, "document", text)][:20]
     assert len(queries) == 12
@@ -326,7 +329,9 @@ def quiet_encode(encoder, texts):
 def test_a_query_over_the_limit_warns_once_with_the_words_that_were_cut(name):
     encoder = load_encoder(tiny_models.checkpoint(name), device="cpu")
     text = "keeper " * 130 + "antidisestablishmentarianism finally"
-    with pytest.warns(UserWarning, match=r"not searched for: '.*keeper antidisestablishmentarianism finally'") as caught:
+    with pytest.warns(
+        UserWarning, match=r"not searched for: '.*keeper antidisestablishmentarianism finally'"
+    ) as caught:
         row = encoder.encode_queries([text, "short"])[0]
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -374,7 +379,9 @@ def test_minimal_expansion_fills_short_queries_and_leaves_long_ones():
 
 
 def test_expansion_rows_are_the_mask_token_without_characters():
-    assert {(token, piece) for token, piece, kind in rows_of(query("unigram-native", "a")) if kind == E} == {("<mask>", None)}
+    assert {(token, piece) for token, piece, kind in rows_of(query("unigram-native", "a")) if kind == E} == {
+        ("<mask>", None)
+    }
 
 
 # --- loading ---
@@ -428,7 +435,9 @@ def test_code_from_a_hub_does_not_run_unless_asked_for(monkeypatch):
     seen = []
     original = MultiVectorEncoder.__init__
     monkeypatch.setattr(
-        MultiVectorEncoder, "__init__", lambda self, *a, **k: seen.append(k["trust_remote_code"]) or original(self, *a, **k)
+        MultiVectorEncoder,
+        "__init__",
+        lambda self, *a, **k: seen.append(k["trust_remote_code"]) or original(self, *a, **k),
     )
     path = tiny_models.checkpoint("wordpiece-native")
     load_encoder(path)
@@ -510,7 +519,9 @@ def test_the_offline_model_reads_meaning(offline):
 
 def test_a_slow_tokenizer_is_refused(tmp_path):
     ByT5Tokenizer().save_pretrained(tmp_path)
-    config = BertConfig(vocab_size=400, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    config = BertConfig(
+        vocab_size=400, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
     BertModel(config).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"has no fast tokenizer \(ByT5Tokenizer\)"):
         load_encoder(tmp_path)

@@ -131,11 +131,35 @@ def test_a_wrapped_list_item_stays_whole():
 
 
 def test_a_wrapped_quote_stays_whole():
-    assert cut("> They eat grass\n> and leaves. They drink.\nIndeed.") == [
+    assert cut("> They eat grass\n> and leaves. They drink\n>\n> water\nIndeed.") == [
         "> They eat grass\n> and leaves.",
-        "They drink.",
+        "They drink",
+        ">",
+        "> water",
         "Indeed.",
     ]
+
+
+def test_a_long_line_goes_on_after_a_stray_line_break():
+    text = (
+        "The air that the elephants of the hills breathe holds as much as 21 per cent of the gas O\n2 and they like it."
+    )
+    assert cut(text) == [text]
+
+
+def test_wrapped_prose_with_colons_commas_and_semicolons_goes_on():
+    text = (
+        "The keepers of the elephants note down a tuple of (name,age,food)\n"
+        "for each of them, and (hay,bark,leaves) for what they ate the day\n"
+        "before: grass, many leaves (see the table of the year 2020 there);\n"
+        "Cats are left out."
+    )
+    assert cut(text) == [text]
+
+
+def test_a_long_numbered_heading_stands_alone():
+    lines = ["2.3 Results of the Counting of Elephants", "The elephants were counted in the spring", "and in autumn."]
+    assert cut("\n".join(lines)) == [lines[0], "\n".join(lines[1:])]
 
 
 def test_a_heading_is_not_joined_with_a_line_in_lower_case():

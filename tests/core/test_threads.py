@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny_models
 from sentence_transformers import MultiVectorEncoder
+from tiny_models import one_torch_thread  # noqa: F401
 
 from latelens import load_encoder
 from latelens.encoders.lazy import LazyEncoder

@@ -1,3 +1,4 @@
+import itertools
 import warnings
 
 import numpy as np
@@ -6,7 +7,7 @@ import regex
 import tiny_models
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tiny_models import seen
+from tiny_models import one_torch_thread, seen  # noqa: F401
 
 from latelens import TokenKind
 from latelens.encoders.windows import plan_windows
@@ -115,9 +116,9 @@ def test_windows_cover_any_text_without_a_gap(tokenize, text, limit):
     windows = plan_windows(text, tokenize(text), limit, tokenize)
     assert windows[0][0] == 0
     assert windows[-1][1] == len(text)
-    for (start, end, tokens), (following, *_) in zip(windows, [*windows[1:], (len(text),)], strict=True):
-        assert following <= end
-        assert start < following or start == len(text)
+    assert {i for start, end, _ in windows for i in range(start, end)} == set(range(len(text)))
+    for start, end, tokens in windows:
+        assert start < end or not text
         assert tokens == len(tokenize(text[start:end]))
         assert tokens <= limit or end - start <= 1
     assert len(windows) <= 4 * len(text) + 1
@@ -161,7 +162,7 @@ def test_windows_overlap_and_go_forward(family):
     document = tiny_models.encoder(f"{family}-bare").encode_documents([" ".join(tiny_models.SENTENCES[:6])])[0]
     spans = [document.spans[window.start : window.stop] for window in windows_of(document)]
     reach = [(part[part[:, 0] >= 0, 0].min(), part[:, 1].max()) for part in spans]
-    for (start, end), (following, last) in zip(reach, reach[1:], strict=False):
+    for (start, end), (following, last) in itertools.pairwise(reach):
         assert start < following < end < last
 
 

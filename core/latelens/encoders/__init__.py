@@ -1,7 +1,8 @@
 """Encoders: one file for each backend, and `load_encoder` to choose."""
 
 from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
+from latelens.encoders.models import ModelInfo, list_models
 from latelens.encoders.offline import OFFLINE_MODEL
 from latelens.encoders.protocol import Encoder
 
-__all__ = ["DEFAULT_MODEL", "OFFLINE_MODEL", "Encoder", "load_encoder"]
+__all__ = ["DEFAULT_MODEL", "OFFLINE_MODEL", "Encoder", "ModelInfo", "list_models", "load_encoder"]

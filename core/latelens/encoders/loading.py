@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import Any, Literal, cast
 
+from latelens.encoders.models import say_licence
 from latelens.encoders.offline import OFFLINE_MODEL, offline_model_path
 from latelens.encoders.protocol import Encoder
 
@@ -34,11 +38,12 @@ def load_encoder(
     ----------
     model
         A hub id such as ``"lightonai/LateOn"``, a local folder (PyLate, Stanford ColBERT or sentence-transformers
-        saves), ``"offline/all-MiniLM-L6-v2"`` for the packaged model, a loaded `MultiVectorEncoder` or
-        `SentenceTransformer`, or an `Encoder`, which is returned as it is. Sentence-embedding models are used
-        token-wise: no projection, rows normalised, punctuation out of the document rows.
+        saves), ``"offline/all-MiniLM-L6-v2"`` for the packaged model, a loaded `MultiVectorEncoder`,
+        `SentenceTransformer` or `pylate.models.ColBERT`, or an `Encoder`, which is returned as it is.
+        Sentence-embedding models are used token-wise: no projection, rows normalised, punctuation out of the
+        document rows.
     backend
-        ``"auto"`` takes what is installed.
+        ``"auto"`` takes what is installed: sentence-transformers 6, or PyLate in an environment of its own.
     device
         A torch device; None takes an accelerator where there is one. Only for names and folders.
     batch_size
@@ -59,15 +64,11 @@ def load_encoder(
         raise ValueError(f"backend must be 'auto', 'sentence-transformers' or 'pylate', got {backend!r}")
     if isinstance(model, Encoder):
         return model
-    _require_multi_vector(backend)
-    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
-
-    from latelens.encoders.sentence_transformers import SentenceTransformersEncoder, token_wise
-
-    if isinstance(model, os.PathLike):
-        model = os.fspath(model)
-    if isinstance(model, str):
-        where = str(offline_model_path()) if model == OFFLINE_MODEL else _existing(model)
+    chosen = _backend(backend)
+    if isinstance(model, str | os.PathLike):
+        name = os.fspath(model)
+        say_licence(name)
+        where = str(offline_model_path()) if name == OFFLINE_MODEL else _existing(name)
         options: dict[str, Any] = {
             "device": device,
             "revision": revision,
@@ -76,30 +77,31 @@ def load_encoder(
             "model_kwargs": dict(model_kwargs) if model_kwargs else None,
         }
         late = _is_late_interaction(where, revision=revision, local_files_only=local_files_only)
-        loaded = MultiVectorEncoder(where, **options) if late else token_wise(SentenceTransformer(where, **options))
-        return SentenceTransformersEncoder(loaded, name=model, batch_size=batch_size)
-    if isinstance(model, MultiVectorEncoder | SentenceTransformer):
-        name = model.model_card_data.base_model or type(model).__name__
-        loaded = model if isinstance(model, MultiVectorEncoder) else token_wise(model)
-        return SentenceTransformersEncoder(loaded, name=str(name), batch_size=batch_size)
-    raise TypeError(
-        "model must be a name, a folder, a loaded MultiVectorEncoder or SentenceTransformer, or an Encoder; "
-        f"got {type(model).__name__}"
+        loaded = chosen.open_model(where, late=late, **options)
+        return cast("Encoder", chosen.encoder_of(loaded, name=name, batch_size=batch_size))
+    return cast("Encoder", chosen.encoder_of(model, name=_name_of(model), batch_size=batch_size))
+
+
+def _backend(wanted: str) -> ModuleType:
+    """Import the backend that was asked for, or the one that is installed."""
+    import sentence_transformers
+
+    modern = hasattr(sentence_transformers, "MultiVectorEncoder")
+    pylate = importlib.util.find_spec("pylate") is not None
+    if modern and wanted != "pylate":
+        return importlib.import_module("latelens.encoders.sentence_transformers")
+    if pylate and not modern and wanted != "sentence-transformers":
+        return importlib.import_module("latelens.encoders.pylate")
+    found = f"sentence-transformers {sentence_transformers.__version__} and {'PyLate' if pylate else 'no PyLate'}"
+    raise ImportError(
+        f"backend={wanted!r} does not go with {found}: run `pip install 'sentence-transformers>=6,<7'` where PyLate is "
+        "not needed, or `pip install 'latelens[pylate]'` in an environment of its own; the two cannot share one"
     )
 
 
-def _require_multi_vector(backend: str) -> None:
-    if backend == "pylate":
-        raise NotImplementedError(
-            "the PyLate backend is not there yet; backend='auto' with sentence-transformers>=6 reads the same checkpoints"
-        )
-    import sentence_transformers
-
-    if not hasattr(sentence_transformers, "MultiVectorEncoder"):
-        raise ImportError(
-            f"sentence-transformers {sentence_transformers.__version__} has no MultiVectorEncoder: run "
-            "`pip install 'sentence-transformers>=6,<7'`, in an environment without PyLate"
-        )
+def _name_of(model: Any) -> str:
+    card = getattr(model, "model_card_data", None)
+    return str(getattr(card, "base_model", None) or type(model).__name__)
 
 
 def _existing(name: str) -> str:

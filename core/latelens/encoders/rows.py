@@ -67,7 +67,8 @@ def label_rows(
     kinds[added | np.isin(ids, control_ids)] = TokenKind.SPECIAL
     # A row of the prompt may swallow the white space that the text begins with.
     blank = prompt_length + len(text) - len(text.lstrip())
-    in_prompt = (offsets[:, 0] < prompt_length) & (offsets[:, 1] <= blank) & ~added
+    begins, ends = offsets[:, 0] < prompt_length, offsets[:, 1] <= prompt_length
+    in_prompt = ((begins & (offsets[:, 1] <= blank)) | ends) & (prompt_length > 0) & ~added
     kinds[in_prompt] = TokenKind.MARKER
     kinds[expansion] = TokenKind.EXPANSION
     spans = np.maximum(offsets - prompt_length, 0).astype(np.int32)

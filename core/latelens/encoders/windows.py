@@ -71,7 +71,7 @@ def _token_starts(text: str, content: NDArray[np.int32]) -> NDArray[np.intp]:
     ends = np.maximum.accumulate(content[:, 1])
     apart = np.flatnonzero((content[1:, 0] >= ends[:-1]) & (content[1:, 0] > content[:-1, 0])) + 1
     apart = apart[(content[apart, 0] > 0) & (content[apart, 0] < len(text))]
-    whole = apart[np.isin(content[apart, 0], character_edges(text))]
+    whole: NDArray[np.intp] = apart[np.isin(content[apart, 0], character_edges(text))]
     return whole if len(whole) else apart
 
 
@@ -81,10 +81,10 @@ def _cut_before(
     """The last cut up to `token` and after `floor`, best one at a word; failing that, the first after `floor`."""
     low = int(np.searchsorted(cuts, floor, side="right"))
     high = int(np.searchsorted(cuts, token, side="right"))
-    for candidate in cuts[low:high][::-1].tolist():
+    for candidate in cuts[low:high][::-1]:
         if candidate < token - back_off:
             break
         begin = int(position[candidate])
         if text[begin - 1].isspace() or text[begin].isspace():
-            return candidate
+            return int(candidate)
     return int(cuts[max(low, high - 1)])
