@@ -62,8 +62,8 @@ class RandomEncoder:
         )
 
 
-def fake(query: str, document: str) -> Explanation:
-    encoder = FakeEncoder(dim=128)
+def fake(query: str, document: str, dim: int = 4096) -> Explanation:
+    encoder = FakeEncoder(dim=dim)
     return explain(encoder.encode_queries([query])[0], encoder.encode_documents([document])[0])
 
 
@@ -124,8 +124,6 @@ def check_spans(explanation: Explanation, sentences: list[tuple[int, int]] | Non
     if found:
         check_choice(found, explanation, ranges, sentence_rows, word_rows)
     assert [span.score for span in found] == sorted((span.score for span in found), reverse=True)
-    assert found == find_evidence(explanation, max_spans=10_000, sentences=sentences)
-    assert found[:2] == find_evidence(explanation, max_spans=2, sentences=sentences)
     return len(found)
 
 
@@ -211,7 +209,7 @@ def test_twenty_thousand_spans_over_any_unicode_are_what_the_slow_way_finds(monk
     def check(document: str, query: str, seed: int) -> None:
         spans["short query"] += check_spans(ragged(query, document, seed))
         # Many words ask, so that many sentences answer.
-        spans["fake"] += check_spans(fake(f"{query} {document}", document))
+        spans["fake"] += check_spans(fake(f"{query} {document}", document, dim=64))
         for more in range(2):
             spans["random"] += check_spans(ragged(f"{query} {document}", document, seed + more))
 
@@ -390,6 +388,14 @@ def test_pieces_of_one_word_of_the_query_come_together_as_that_word():
     document = labelled("Elephants. Cats.", [(CONTENT, (0, 9), [1, 1]), (CONTENT, (11, 15), [0.1, 0])])
     (span,) = find_evidence(explain(query, document))
     assert span.query_words == ("megaherbivore",)
+
+
+@given(document=DOCUMENTS, query=QUERIES, seed=st.integers(0, 99), max_spans=st.integers(1, 5))
+@settings(QUICK, max_examples=100)
+def test_the_same_question_gets_the_same_evidence_and_a_limit_keeps_the_first(document, query, seed, max_spans):
+    found = find_evidence(ragged(query, document, seed), max_spans=10_000)
+    assert found == find_evidence(ragged(query, document, seed), max_spans=10_000)
+    assert found[:max_spans] == find_evidence(ragged(query, document, seed), max_spans=max_spans)
 
 
 def test_finding_evidence_changes_no_input():
