@@ -17,12 +17,10 @@ from typing import Any
 
 import pytest
 import regex
+import sentence_transformers
 import torch
 from safetensors.torch import load_file, save_file
-from sentence_transformers import MultiVectorEncoder, SentenceTransformer
-from sentence_transformers.base.modules import Dense, Normalize, Transformer
-from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers import SentenceTransformer
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
@@ -38,8 +36,13 @@ from transformers import (
 
 from latelens import Encoder, load_encoder
 
+# Whether sentence-transformers 6 is here; if not, PyLate is: no environment holds both.
+MULTI_VECTOR = hasattr(sentence_transformers, "MultiVectorEncoder")
+needs_multi_vector = pytest.mark.skipif(not MULTI_VECTOR, reason="needs sentence-transformers 6")
+needs_pylate = pytest.mark.skipif(MULTI_VECTOR, reason="needs PyLate, in an environment of its own")
+
 # One for each family of tokenizers: the name says how spans come out.
-FAMILIES = ("wordpiece", "modern_bpe", "unigram", "roberta_bpe")
+FAMILIES = ("wordpiece", "modern_bpe", "unigram", "roberta_bpe", "spm_bpe")
 HIDDEN, DIM, POSITIONS = 32, 16, 128
 
 SENTENCES = [
@@ -98,19 +101,22 @@ CHECKPOINTS: dict[str, Any] = {
     "roberta_bpe-native": lambda folder: save_native(folder, "roberta_bpe", query_length=48),
     "roberta_bpe-pylate": lambda folder: save_pylate(folder, "roberta_bpe"),
     "roberta_bpe-plain": lambda folder: save_plain(folder, "roberta_bpe"),
-    # All read tokens score, and windows are short: for coverage.
-    **{
-        f"{family}-bare": lambda folder, family=family: save_native(
-            folder, family, document_length=24, query_length=64, skiplist=""
-        )
-        for family in FAMILIES
-    },
+    "spm_bpe-native": lambda folder: save_native(folder, "spm_bpe", expansion=_FIXED | {"length": 48}),
+    "spm_bpe-pylate": lambda folder: save_pylate(folder, "spm_bpe", do_query_expansion=False, query_length=48),
+    "spm_bpe-plain": lambda folder: save_plain(folder, "spm_bpe"),
+    **{f"{family}-bare": lambda folder, family=family: _save_bare(folder, family) for family in FAMILIES},
 }
+# What the library that is installed can read: PyLate cannot read what a `MultiVectorEncoder` saved.
+AVAILABLE = tuple(name for name in CHECKPOINTS if MULTI_VECTOR or not name.endswith("-native"))
+# For tests to which the format does not matter.
+ANY = "wordpiece-native" if MULTI_VECTOR else "wordpiece-pylate"
 
 
 @cache
 def checkpoint(name: str) -> Path:
-    """The folder of one of `CHECKPOINTS`, made once a session."""
+    """The folder of one of `CHECKPOINTS`, made once a session; skips where the library cannot make it."""
+    if name not in AVAILABLE:
+        pytest.skip(f"{name} needs sentence-transformers 6")
     return CHECKPOINTS[name](Path(_FOLDER.name) / name)
 
 
@@ -147,7 +153,13 @@ def seen(character: str) -> bool:
 @cache
 def tokenizer_json(family: str) -> str:
     """A tokenizer of the family, trained on `SENTENCES`."""
-    train = {"wordpiece": _wordpiece, "modern_bpe": _modern_bpe, "unigram": _unigram, "roberta_bpe": _roberta_bpe}
+    train = {
+        "wordpiece": _wordpiece,
+        "modern_bpe": _modern_bpe,
+        "unigram": _unigram,
+        "roberta_bpe": _roberta_bpe,
+        "spm_bpe": _spm_bpe,
+    }
     return train[family]().to_str()
 
 
@@ -170,7 +182,7 @@ def save_backbone(folder: Path, family: str, *, positions: int = POSITIONS, seed
     ids = {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
     if family == "wordpiece":
         model = BertModel(BertConfig(**shape))
-    elif family == "modern_bpe":
+    elif family in ("modern_bpe", "spm_bpe"):
         ids |= {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
         model = ModernBertModel(ModernBertConfig(**shape, **ids, global_attn_every_n_layers=1))
     elif family == "unigram":
@@ -195,6 +207,12 @@ def save_native(
     seed: int = 0,
 ) -> Path:
     """What `MultiVectorEncoder.save` writes."""
+    if not MULTI_VECTOR:
+        pytest.skip("needs sentence-transformers 6")
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
     save_backbone(folder / "backbone", family, positions=positions, seed=seed)
     torch.manual_seed(seed)
     transformer = Transformer(
@@ -272,10 +290,69 @@ def save_stanford(folder: Path) -> Path:
 
 def save_plain(folder: Path, family: str) -> Path:
     """A sentence-embedding model: one mean vector for each text."""
+    if MULTI_VECTOR:
+        from sentence_transformers.base.modules import Transformer
+        from sentence_transformers.sentence_transformer.modules import Pooling
+    else:
+        from sentence_transformers.models import Pooling, Transformer
+
     save_backbone(folder / "backbone", family)
     modules = [Transformer(str(folder / "backbone"), max_seq_length=64), Pooling(HIDDEN)]
     SentenceTransformer(modules=modules, device="cpu").save(str(folder / "model"))
     return folder / "model"
+
+
+def _save_bare(folder: Path, family: str) -> Path:
+    """All read tokens score, and windows are short: for coverage. Saved as the installed library does."""
+    if MULTI_VECTOR:
+        return save_native(folder, family, document_length=24, query_length=96, skiplist="")
+    settings = {"document_length": 24, "query_length": 96, "skiplist_words": [], "do_query_expansion": False}
+    return save_pylate(folder, family, **settings)
+
+
+def library_class() -> Any:
+    """The installed library's own class of late-interaction models."""
+    if MULTI_VECTOR:
+        return sentence_transformers.MultiVectorEncoder
+    from pylate.models import ColBERT
+
+    return ColBERT
+
+
+def library_rows(encoder: Any, texts: list[str], task: str) -> list[Any]:
+    """What the installed library itself gives for texts that fit: (rows, dim) float32 for each."""
+    model = encoder.model
+    if MULTI_VECTOR:
+        encode = model.encode_query if task == "query" else model.encode_document
+        return [rows.cpu().numpy() for rows in encode(texts)]
+    prompt = model.prompts.get(task) or ""
+    return list(model.encode(texts, is_query=task == "query", prompt=prompt, show_progress_bar=False))
+
+
+def library_scores(encoder: Any, queries: list[Any], documents: list[Any]) -> list[list[float]]:
+    """What the installed library scores its own rows with."""
+    if MULTI_VECTOR:
+        return encoder.model.similarity(queries, documents).tolist()
+    from pylate.scores import colbert_scores
+
+    # One pair at a time: its padding is multiplied by 0, which beats a negative similarity.
+    return [[float(colbert_scores(query[None], document[None])[0, 0]) for document in documents] for query in queries]
+
+
+def fits(encoder: Any, task: str, text: str) -> bool:
+    """Whether the installed library would cut nothing, by its own count."""
+    model, transformer = encoder.model, encoder.model[0]
+    length = len(model.tokenizer((model.prompts.get(task) or "") + text)["input_ids"])
+    if not MULTI_VECTOR:
+        prefix, limit = (
+            (model.query_prefix, model.query_length)
+            if task == "query"
+            else (model.document_prefix, model.document_length)
+        )
+        return length + bool(prefix) <= limit
+    expansion = transformer.query_expansion if task == "query" else None
+    asked = transformer.query_length if task == "query" else transformer.document_length
+    return length <= ((expansion or {}).get("length") or asked or model.max_seq_length)
 
 
 def _wordpiece() -> Tokenizer:
@@ -326,6 +403,24 @@ def _unigram() -> Tokenizer:
     )
     tokenizer.train_from_iterator(SENTENCES, trainer)
     return _frame(tokenizer, "<s>", "</s>")
+
+
+def _spm_bpe() -> Tokenizer:
+    """As Gemma's, Llama's and mmBERT's: characters that the vocabulary lacks fall back to their bytes."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="never")])
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=_ROBERTA_SPECIAL,
+        initial_alphabet=list(string.ascii_letters + string.digits + string.punctuation),
+        limit_alphabet=200,  # so that some of the sentences' own characters fall back
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    saved = json.loads(tokenizer.to_str())
+    vocabulary = saved["model"]["vocab"]
+    vocabulary |= {f"<0x{byte:02X}>": len(vocabulary) + byte for byte in range(256)}
+    return _frame(Tokenizer.from_str(json.dumps(saved)), "<s>", "</s>")
 
 
 def _frame(tokenizer: Tokenizer, first: str, last: str) -> Tokenizer:

@@ -155,3 +155,8 @@ def test_coverage_agrees_with_a_count_by_hand(text, data):
     covered = {i for start, end in pairs for i in range(start, end)}
     by_hand = all(i in covered for i, character in enumerate(text) if is_visible(character))
     assert covers_visible(text, spans(*pairs)) == by_hand
+
+
+def test_a_word_in_quotes_is_a_word():
+    for text in ("He said 'elephants eat' now", "He said ’elephants eat’ now", "«eat» (eat) \"eat\" 'eat'"):
+        assert [text[start:end].strip("'’") for start, end in words(text)] == regex.findall(r"\w+", text)

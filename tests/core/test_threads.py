@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tiny_models
-from sentence_transformers import MultiVectorEncoder
 from tiny_models import one_torch_thread  # noqa: F401
 
 from latelens import load_encoder
 from latelens.encoders.lazy import LazyEncoder
 
-FAMILIES = ["wordpiece-native", "modern_bpe-native", "unigram-native", "roberta_bpe-plain"]
+FORMAT = "native" if tiny_models.MULTI_VECTOR else "pylate"
+NAMES = [f"{family}-{FORMAT}" for family in tiny_models.FAMILIES if family != "roberta_bpe"] + ["roberta_bpe-plain"]
 
 
 def calls(seed, number):
@@ -40,7 +40,7 @@ def assert_same(results, expected):
 
 
 @pytest.mark.filterwarnings("ignore:the query is longer")
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_four_threads_get_what_one_gets(name):
     encoder = tiny_models.encoder(name)
     work = calls(name, 240)
@@ -51,7 +51,7 @@ def test_four_threads_get_what_one_gets(name):
 
 @pytest.mark.filterwarnings("ignore:the query is longer")
 def test_two_encoders_on_one_model_do_not_disturb_each_other():
-    model = MultiVectorEncoder(str(tiny_models.checkpoint("wordpiece-native")), device="cpu")
+    model = load_encoder(tiny_models.checkpoint(tiny_models.ANY), device="cpu").model
     pair = [load_encoder(model), load_encoder(model)]
     work = calls("pair", 240)
     serial = [call(pair[0], *each) for each in work]
@@ -62,7 +62,7 @@ def test_two_encoders_on_one_model_do_not_disturb_each_other():
 
 @pytest.mark.filterwarnings("ignore:the query is longer")
 async def test_fifty_calls_at_once_from_asyncio_get_what_one_gets():
-    encoder = tiny_models.encoder("modern_bpe-native")
+    encoder = tiny_models.encoder(f"modern_bpe-{FORMAT}")
     work = calls("async", 50)
     serial = [call(encoder, *each) for each in work]
     results = await asyncio.gather(*(asyncio.to_thread(call, encoder, *each) for each in work))

@@ -14,7 +14,7 @@ from latelens.encoders.windows import plan_windows
 
 FAMILY = "👩\u200d👩\u200d👧\u200d👦"
 # Byte-level tokenizers read every character; the others drop some.
-BYTE_LEVEL = ("modern_bpe", "roberta_bpe")
+BYTE_LEVEL = ("modern_bpe", "roberta_bpe", "spm_bpe")
 BARE_LIMIT = 24
 
 # One call encodes a list of texts: models are quicker with many.
@@ -173,7 +173,7 @@ def test_the_rows_of_a_window_are_those_of_its_slice(family):
     document = encoder.encode_documents([text])[0]
     planned = [(window.start, window.end) for window in encoder._plan([text])]
     assert len(planned) > 2
-    alone = encoder.model.encode_document([text[a:b] for a, b in planned], convert_to_numpy=True)
+    alone = tiny_models.library_rows(encoder, [text[a:b] for a, b in planned], "document")
     np.testing.assert_allclose(document.vectors, np.concatenate(alone), atol=1e-5)
 
 
@@ -222,7 +222,7 @@ def test_every_visible_character_of_any_text_is_encoded_or_reported(family, text
             assert document.complete != surrogate
 
 
-@pytest.mark.parametrize("name", tiny_models.CHECKPOINTS)
+@pytest.mark.parametrize("name", tiny_models.AVAILABLE)
 @settings(max_examples=12, derandomize=True, deadline=None)
 @given(texts=batches)
 def test_spans_are_whole_visible_characters_of_any_text(name, texts):

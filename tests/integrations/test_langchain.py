@@ -41,7 +41,7 @@ class Recorder(BaseCallbackHandler):
 
     def on_chain_start(
         self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kw: Any
-    ) -> None:  # noqa: E501
+    ) -> None:
         self.started[run_id] = (kw.get("name", ""), parent_run_id)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kw: Any) -> None:
@@ -52,7 +52,7 @@ class Recorder(BaseCallbackHandler):
 
     def on_retriever_start(
         self, serialized: Any, query: str, *, run_id: UUID, parent_run_id: UUID | None = None, **kw: Any
-    ) -> None:  # noqa: E501
+    ) -> None:
         self.started[run_id] = ("retriever", parent_run_id)
 
     def parents_of(self, name: str) -> list[str]:

@@ -7,6 +7,7 @@ the same: a mismatch is an error, never a guess.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -26,7 +27,15 @@ from latelens.encoders.rows import EncodedWindow, label_rows
 
 def open_model(where: str, *, late: bool, **options: Any) -> ColBERT:
     """Load a checkpoint; one that was not trained token-wise is used so."""
-    return ColBERT(where, **options) if late else token_wise(SentenceTransformer(where, **options))
+    try:
+        return ColBERT(where, **options) if late else token_wise(SentenceTransformer(where, **options))
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("sentence_transformers."):
+            raise
+        raise ValueError(
+            f"{where!r} was saved by sentence-transformers 6, which PyLate cannot read: load it in another "
+            "environment, with `pip install 'sentence-transformers>=6,<7'`"
+        ) from error
 
 
 def encoder_of(model: Any, *, name: str, batch_size: int | None) -> PyLateEncoder:
@@ -100,7 +109,8 @@ class PyLateEncoder(TokenEncoder):
             self._weights_digest,
             [[self._limit(task), self._prompt(task)] for task in TASKS],
             [model.query_prefix_id, model.document_prefix_id, model.query_length, model.document_length],
-            [model.do_query_expansion, model.attend_to_expansion_tokens, sorted(model.skiplist)],
+            [model.do_query_expansion, model.attend_to_expansion_tokens, self._tokenizer.pad_token_id],
+            sorted(model.skiplist),
             model[0].auto_model.config.to_diff_dict(),
             [str(module) for module in list(model)[1:]],
         )
@@ -167,11 +177,22 @@ class PyLateEncoder(TokenEncoder):
             windows.append(EncodedWindow(start, vectors[i][keep], ids[i][keep], spans[keep], kinds[keep], spans, full))
         return windows
 
+    def _tokenize(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Spans of all tokens of each document, uncut; stripped as PyLate will, for a lost space can add a token."""
+        prompt = self._prompt("document")
+        stripped, shifts = _strip([prompt + text for text in texts])
+        encoded = self._tokenizer(stripped, truncation=False, return_offsets_mapping=True, verbose=False)
+        return [
+            np.maximum(np.array(offsets, dtype=np.int32).reshape(-1, 2) + shift - len(prompt), 0)
+            for offsets, shift in zip(encoded["offset_mapping"], shifts, strict=True)
+        ]
+
     def _read_again(self, texts: list[str], task: str) -> dict[str, NDArray[Any]]:
         """Tokenize as PyLate does, with character positions in `texts`; the caller holds the lock."""
         expands = task == "query" and self.model.do_query_expansion
+        stripped, shifts = _strip(texts)
         encoded = self._tokenizer(
-            [text.strip() for text in texts],
+            stripped,
             padding="max_length" if expands else True,
             truncation="longest_first",
             max_length=self.model[0].max_seq_length,  # as PyLate has just set it for this task
@@ -180,9 +201,9 @@ class PyLateEncoder(TokenEncoder):
             return_tensors="np",
         )
         read = dict(encoded)
-        shift = np.array([len(text) - len(text.lstrip()) for text in texts]).reshape(-1, 1, 1)
         offsets = read["offset_mapping"].astype(np.int32)
-        read["offset_mapping"] = np.where(offsets[:, :, 1:] > 0, offsets + shift, offsets).astype(np.int32)
+        shift = np.array(shifts, dtype=np.int32).reshape(-1, 1, 1)
+        read["offset_mapping"] = np.where(offsets[:, :, 1:] > 0, offsets + shift, offsets)
         prefix = self._prefix_id(task)
         if prefix is not None:
             fill = {"input_ids": prefix, "attention_mask": 1, "special_tokens_mask": 1, "offset_mapping": 0}
@@ -199,3 +220,8 @@ class PyLateEncoder(TokenEncoder):
             output = self.model(features)["token_embeddings"]
             vectors: NDArray[np.float32] = torch.nn.functional.normalize(output, p=2, dim=-1).float().cpu().numpy()
         return vectors
+
+
+def _strip(texts: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Texts without white space at both ends, as PyLate reads them, and how far each moved."""
+    return [text.strip() for text in texts], [len(text) - len(text.lstrip()) for text in texts]

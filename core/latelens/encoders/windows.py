@@ -41,7 +41,7 @@ def _cut(text: str, offsets: NDArray[np.int32], limit: int) -> list[tuple[int, i
     content = offsets[offsets[:, 1] > 0]
     capacity = max(1, limit - (len(offsets) - len(content)))
     cuts = _token_starts(text, content)
-    if not len(cuts):
+    if not len(cuts):  # one character of more tokens than the model takes: better cut than dropped
         return [(0, len(text) // 2), (len(text) // 2, len(text))]
     position = content[:, 0]
     overlap = int(capacity * _OVERLAP)
@@ -64,15 +64,13 @@ def _even_size(tokens: int, capacity: int, overlap: int) -> int:
 
 
 def _token_starts(text: str, content: NDArray[np.int32]) -> NDArray[np.intp]:
-    """Tokens that a slice may begin with: between characters where the text has such, else between code points.
-
-    The tokens of one emoji or of one accented letter belong together, and several can share one code point.
-    """
+    """Tokens that a slice may begin with: no token before shares their text, nor their emoji or accented letter."""
     ends = np.maximum.accumulate(content[:, 1])
     apart = np.flatnonzero((content[1:, 0] >= ends[:-1]) & (content[1:, 0] > content[:-1, 0])) + 1
-    apart = apart[(content[apart, 0] > 0) & (content[apart, 0] < len(text))]
-    whole: NDArray[np.intp] = apart[np.isin(content[apart, 0], character_edges(text))]
-    return whole if len(whole) else apart
+    begins = content[apart, 0]
+    inside = (begins > 0) & (begins < len(text)) & np.isin(begins, character_edges(text))
+    starts: NDArray[np.intp] = apart[inside]
+    return starts
 
 
 def _cut_before(
