@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 # A symbol or an emoji counts as a word of its own: "5 €" and "👍" can be what a question asks for. The library
 # sees no boundary between a quote and a vowel, so that "'eat'" would be no word: hence the second way to begin.
 _CLUSTER = regex.compile(r"\X")
-_WORD = regex.compile(r"(?ws)(?:\b|(?<!\w))\w.*?\b|(?=[\p{So}\p{Sc}\p{Sm}\p{No}\p{Co}])\X")
+_WORD = regex.compile(r"(?ws)(?:\b|(?<!\w))(?!\p{Join_Control})\w.*?\b|(?=[\p{So}\p{Sc}\p{Sm}\p{No}\p{Co}])\X")
 _VISIBLE = regex.compile(r"[^\s\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\p{Default_Ignorable_Code_Point}]")
 _INVISIBLE_RUN = regex.compile(r"[\s\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\p{Default_Ignorable_Code_Point}]+")
 
