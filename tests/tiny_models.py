@@ -6,10 +6,12 @@ The weights mean nothing; the tokenizers, the files and the arithmetic are real.
 from __future__ import annotations
 
 import json
+import math
 import random
 import string
 import tempfile
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -359,10 +361,11 @@ def _wordpiece() -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=700, special_tokens=_BERT_SPECIAL, initial_alphabet=list(string.printable.lower())
-    )
-    tokenizer.train_from_iterator(SENTENCES, trainer)
+    begin, inside = _counted_pieces(tokenizer)
+    vocabulary = [*_BERT_SPECIAL, *dict.fromkeys(string.printable.lower()), *begin]
+    vocabulary += [f"##{piece}" for piece in dict.fromkeys([*string.printable.lower(), *inside])]
+    ids = {piece: i for i, piece in enumerate(dict.fromkeys(vocabulary))}
+    tokenizer.model = models.WordPiece(ids, unk_token="[UNK]")
     return _frame(tokenizer, "[CLS]", "[SEP]")
 
 
@@ -398,10 +401,11 @@ def _unigram() -> Tokenizer:
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
     )
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=700, special_tokens=_ROBERTA_SPECIAL, unk_token="<unk>", initial_alphabet=list(string.printable)
-    )
-    tokenizer.train_from_iterator(SENTENCES, trainer)
+    begin, inside = _counted_pieces(tokenizer)
+    counts = Counter(dict.fromkeys(string.printable, 1)) + begin + inside
+    total = math.log(counts.total())
+    scores = [(piece, math.log(count) - total) for piece, count in sorted(counts.items())]
+    tokenizer.model = models.Unigram([*((token, 0.0) for token in _ROBERTA_SPECIAL), *scores], unk_id=3)
     return _frame(tokenizer, "<s>", "</s>")
 
 
@@ -414,13 +418,27 @@ def _spm_bpe() -> Tokenizer:
         vocab_size=500,
         special_tokens=_ROBERTA_SPECIAL,
         initial_alphabet=list(string.ascii_letters + string.digits + string.punctuation),
-        limit_alphabet=200,  # so that some of the sentences' own characters fall back
     )
-    tokenizer.train_from_iterator(SENTENCES, trainer)
+    # Only some of the sentences, so that characters of the others fall back.
+    tokenizer.train_from_iterator(SENTENCES[:-4], trainer)
     saved = json.loads(tokenizer.to_str())
     vocabulary = saved["model"]["vocab"]
     vocabulary |= {f"<0x{byte:02X}>": len(vocabulary) + byte for byte in range(256)}
     return _frame(Tokenizer.from_str(json.dumps(saved)), "<s>", "</s>")
+
+
+def _counted_pieces(tokenizer: Tokenizer) -> tuple[Counter[str], Counter[str]]:
+    """Pieces of up to three characters that words begin with, and that follow inside; and some whole words.
+
+    Trainers of WordPiece and Unigram break ties by chance: each process would test other tokenizers.
+    """
+    begin, inside = Counter[str](), Counter[str]()
+    for i, sentence in enumerate(SENTENCES):
+        text = tokenizer.normalizer.normalize_str(sentence)
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text):
+            begin.update(word[:size] for size in (1, 2, 3, len(word) if i % 2 else 1))
+            inside.update(word[at : at + size] for at in range(1, len(word)) for size in (1, 2, 3))
+    return begin, inside
 
 
 def _frame(tokenizer: Tokenizer, first: str, last: str) -> Tokenizer:

@@ -38,6 +38,7 @@ def medians(paths: dict[str, Callable[[], object]], repetitions: int) -> dict[st
     times: dict[str, list[float]] = {name: [] for name in paths}
     for _ in range(repetitions):
         for name, run in paths.items():
+            time.sleep(0.02)  # torch's threads spin on for a while and would slow whatever comes next
             start = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - start)

@@ -65,7 +65,8 @@ def test_rows_and_scores_are_those_of_the_library(name):
         for own, other in zip(ours_task, theirs_task, strict=True):
             np.testing.assert_allclose(own.vectors, other, atol=1e-5)
     scores = [maxsim(row.vectors, pack([each.vectors for each in ours[1]])).scores for row in ours[0]]
-    np.testing.assert_allclose(scores, library_scores(encoder, *theirs), rtol=1e-4)
+    # Random weights also give scores near 0, of which float32 keeps fewer digits.
+    np.testing.assert_allclose(scores, library_scores(encoder, *theirs), rtol=1e-4, atol=1e-4)
 
 
 # 16 models x 13 queries x 13 documents = 2,704 pairs.
@@ -211,7 +212,7 @@ def test_byte_tokens_of_one_character_share_its_span(name):
 def test_a_leading_space_is_not_part_of_a_span(name):
     pieces = [piece for _, piece, _ in rows_of(query(name, "  ships  the  keeper counts"))]
     assert not any(piece and piece != piece.strip() for piece in pieces)
-    assert any("the" in (piece or "") for piece in pieces)
+    assert {"th", "the"} & set(pieces)
 
 
 @pytest.mark.parametrize("name", ["modern_bpe-bare", "roberta_bpe-bare"])
@@ -222,10 +223,10 @@ def test_a_lone_space_token_has_no_characters(name):
 
 
 def test_a_lone_word_mark_has_no_characters():
-    rows = rows_of(query("unigram-bare", "今天 ▁"))
+    rows = rows_of(query("unigram-bare", "天 ▁"))
     # The last one is the character itself, which a text may hold.
     assert [row for row in rows if row[0] == "▁" and row[2] == C] == [("▁", None, C), ("▁", "▁", C)]
-    assert ("今", "今", C) in rows
+    assert ("天", "天", C) in rows
 
 
 def test_one_character_can_be_several_tokens():
@@ -298,10 +299,11 @@ def test_blank_text_after_the_prompt_does_not_make_its_marker_content():
 
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
 def test_content_rows_of_a_query_are_its_visible_text(family):
-    for text in tiny_models.SENTENCES:
-        row = query(f"{family}-bare", text[:40])
+    # A character can take four byte tokens, and a query 64.
+    for text in [sentence[:14] for sentence in tiny_models.SENTENCES]:
+        row = query(f"{family}-bare", text)
         covered = {i for start, end in row.spans[row.content_rows()].tolist() for i in range(start, end)}
-        expected = {i for i, character in enumerate(text[:40]) if not character.isspace()}
+        expected = {i for i, character in enumerate(text) if not character.isspace()}
         assert covered == expected
 
 
