@@ -299,8 +299,8 @@ def test_blank_text_after_the_prompt_does_not_make_its_marker_content():
 
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
 def test_content_rows_of_a_query_are_its_visible_text(family):
-    # A character can take four byte tokens, and a query 64.
-    for text in [sentence[:14] for sentence in tiny_models.SENTENCES]:
+    # A character can take four byte tokens, and these queries hold 96 of them.
+    for text in [sentence[:20] for sentence in tiny_models.SENTENCES]:
         row = query(f"{family}-bare", text)
         covered = {i for start, end in row.spans[row.content_rows()].tolist() for i in range(start, end)}
         expected = {i for i, character in enumerate(text) if not character.isspace()}
@@ -313,6 +313,16 @@ def test_a_document_length_above_the_position_table_works(family, tmp_path):
     row = encoder.encode_documents([" ".join(tiny_models.SENTENCES)])[0]
     assert row.complete
     assert row.spans[:, 1].max() == len(" ".join(tiny_models.SENTENCES))
+
+
+@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+def test_a_model_that_states_no_lengths_is_kept_inside_its_position_table(family, tmp_path):
+    # RoBERTa's family has two positions fewer than its config says, and its tokenizer does not know.
+    encoder = load_encoder(tiny_models.save_native(tmp_path, family, document_length=None, positions=40, skiplist=""))
+    with pytest.warns(UserWarning, match="not searched for"):
+        asked = encoder.encode_queries(["keeper " * 50])[0]
+    assert len(asked) == (38 if family in ("unigram", "roberta_bpe") else 40)
+    assert encoder.encode_documents(["keeper " * 50])[0].complete
 
 
 def test_a_window_without_room_for_text_is_refused(tmp_path):

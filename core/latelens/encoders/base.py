@@ -28,6 +28,8 @@ TASKS = ("query", "document")
 _CPU_BATCH, _ACCELERATOR_BATCH = 8, 64
 # Texts to tokenize and sort at a time: bounds memory on a large corpus.
 _SLAB = 2048
+# Over-long queries to remember, so as to warn of each once.
+_REMEMBERED = 1000
 # Threads that tokenize at once truncate each other's texts, or raise: 51 wrong of 3,678 without a lock. One lock
 # a tokenizer, since two encoders can share one model. Behind the lock of the table: two threads may come first.
 _LOCKS: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
@@ -176,6 +178,8 @@ class TokenEncoder(ABC):
         cut = text[begin:].strip()
         if not is_visible(text[reached:]):
             return
+        if len(self._warned) >= _REMEMBERED:
+            self._warned.clear()
         self._warned.add(text)
         warnings.warn(
             f"the query is longer than the {self._limit('query')} tokens that {self.name!r} reads; "
