@@ -7,6 +7,9 @@ import copy
 import inspect
 import json
 import math
+import re
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -305,3 +308,17 @@ def test_arguments_have_docstrings(side: Any) -> None:
     documented = inspect.getdoc(side.Rerank) or ""
     for name in ("model", "top_n", "explain", "min_score", "cache", "batch_size", "device", "show_progress"):
         assert f"\n{name}\n" in documented
+
+
+@pytest.mark.parametrize(
+    ("adapter", "framework", "command"),
+    [
+        ("langchain_latelens", "langchain_core", r"pip install 'latelens\[langchain\]'"),
+        ("llama_index_latelens", "llama_index", r"pip install 'latelens\[llama-index\]'"),
+    ],
+)
+def test_a_missing_framework_names_the_command_to_run(adapter: str, framework: str, command: str) -> None:
+    code = f"import sys; sys.modules['{framework}'] = None; import {adapter}"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert out.returncode != 0
+    assert re.search(f"ImportError: {adapter} needs .*: run `{command}`", out.stderr)
