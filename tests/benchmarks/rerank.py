@@ -52,8 +52,6 @@ def table(title: str, times: dict[str, float], base: str) -> None:
 
 
 def scoring(query: NDArray[np.float32], documents: Sequence[NDArray[np.float32]], repetitions: int) -> dict[str, float]:
-    from sentence_transformers.util.similarity import maxsim as reference
-
     packed = pack(documents)
     offsets, values = packed.offsets, np.asarray(packed.values)
     tensors, asked = [torch.from_numpy(document) for document in documents], [torch.from_numpy(query)]
@@ -67,8 +65,13 @@ def scoring(query: NDArray[np.float32], documents: Sequence[NDArray[np.float32]]
         "bare product (one)": lambda: query @ values.T,
         "maxsim, scores": lambda: maxsim(query, packed),
         "maxsim, scores and winners": lambda: maxsim(query, packed, winners=True),
-        "sentence-transformers similarity": lambda: reference(asked, tensors),
     }
+    try:
+        from sentence_transformers.util.similarity import maxsim as reference
+    except ImportError:
+        print("(sentence-transformers before 6: its similarity is not in the table)")
+    else:
+        paths["sentence-transformers similarity"] = lambda: reference(asked, tensors)
     try:
         from pylate import rank
     except ImportError:
@@ -135,6 +138,13 @@ def warm(encoder, texts, question, repetitions) -> None:
     )
 
 
+def plain_encode(encoder, texts, batch_size) -> object:
+    """What the library under the encoder does by itself."""
+    if hasattr(encoder.model, "encode_document"):
+        return encoder.model.encode_document(texts, batch_size=batch_size)
+    return encoder.model.encode(texts, batch_size=batch_size, is_query=False)
+
+
 def cold(encoder, texts, question) -> None:
     query = encoder.encode_queries([question])[0]
     documents = encoder.encode_documents(texts)
@@ -144,14 +154,14 @@ def cold(encoder, texts, question) -> None:
             find_evidence(explain(query, document))
 
     paths = {
-        "plain encode_document, batch 32": lambda: encoder.model.encode_document(texts, batch_size=32),
-        "plain encode_document, batch 8": lambda: encoder.model.encode_document(texts, batch_size=8),
+        "plain encoding, batch 32": lambda: plain_encode(encoder, texts, 32),
+        "plain encoding, batch 8": lambda: plain_encode(encoder, texts, 8),
         "encode_documents, with spans": lambda: encoder.encode_documents(texts),
         "rerank, explain='off'": lambda: rerank(question, texts, encoder, explain="off"),
         "rerank, explain='evidence', all chunks": lambda: rerank(question, texts, encoder),
         "evidence alone, all chunks": evidence_alone,
     }
-    table(f"Cold rerank of {len(texts)} chunks", medians(paths, 3), "plain encode_document, batch 32")
+    table(f"Cold rerank of {len(texts)} chunks", medians(paths, 3), "plain encoding, batch 32")
 
 
 if __name__ == "__main__":
