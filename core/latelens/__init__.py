@@ -2,6 +2,7 @@
 
 from latelens._version import __version__
 from latelens.cache import EmbeddingCache
+from latelens.contrast import Contrast, WordGain, contrast
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.encoders import Encoder, ModelInfo, list_models, load_encoder
 from latelens.evidence import EvidenceSpan, find_evidence
@@ -10,6 +11,7 @@ from latelens.metadata import read_evidence
 from latelens.ranking import Ranked, rerank
 
 __all__ = [
+    "Contrast",
     "EmbeddingCache",
     "Encoder",
     "EvidenceSpan",
@@ -19,7 +21,9 @@ __all__ = [
     "Ranked",
     "TokenEmbeddings",
     "TokenKind",
+    "WordGain",
     "__version__",
+    "contrast",
     "explain",
     "find_evidence",
     "list_models",

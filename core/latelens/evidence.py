@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation import Explanation
+from latelens.query_words import group_rows, query_words
 from latelens.sentences import split_sentences
 from latelens.text import words
 
@@ -68,8 +68,8 @@ def find_evidence(
         raise ValueError(f"max_spans must be at least 1, got {max_spans}; use explain='off' for no evidence")
     text = explanation.document.text
     spans = split_sentences(text) if sentences is None else _checked(sentences, text)
-    grouped = _group_rows(explanation.document, spans)
-    asked = _query_words(explanation.query)
+    grouped = _by_sentence(explanation.document, spans)
+    asked = query_words(explanation.query)
     if not len(grouped.sentences) or not len(asked.rows):
         return ()
     similarity = explanation.similarity.take(grouped.rows, axis=1)  # (query rows, rows by sentence) float32
@@ -110,15 +110,6 @@ class _Sentences:
     starts: NDArray[np.intp]  # (sentences + 1,) where each one's rows begin in `rows`, and the end
 
 
-@dataclass(frozen=True)
-class _QueryWords:
-    """Content rows of a query, grouped into its words."""
-
-    words: tuple[str, ...]
-    rows: NDArray[np.intp]  # (rows that stand for a word,)
-    starts: NDArray[np.intp]  # (words,) where each word's rows begin in `rows`
-
-
 def _checked(sentences: Sequence[tuple[int, int]], text: str) -> Sequence[tuple[int, int]]:
     previous = 0
     for start, end in sentences:
@@ -131,44 +122,10 @@ def _checked(sentences: Sequence[tuple[int, int]], text: str) -> Sequence[tuple[
     return sentences
 
 
-def _group_rows(document: TokenEmbeddings, spans: Sequence[tuple[int, int]]) -> _Sentences:
+def _by_sentence(document: TokenEmbeddings, spans: Sequence[tuple[int, int]]) -> _Sentences:
     sentences = np.array(spans, dtype=np.int32).reshape(-1, 2)
-    rows, present, starts = _group(document, sentences)
+    rows, present, starts = group_rows(document, sentences)
     return _Sentences(sentences[present], rows, starts)
-
-
-@lru_cache(maxsize=16)  # one query meets many documents
-def _query_words(query: TokenEmbeddings) -> _QueryWords:
-    """Words with at least one row; pieces such as ``me ##ga ##her ##bi ##vor ##e`` come together as one."""
-    spans = words(query.text)
-    if not len(spans):  # a query of punctuation alone: each mark is a word
-        spans = np.unique(query.spans[query.content_rows()], axis=0)
-    rows, present, starts = _group(query, spans)
-    texts = tuple(query.text[start:end] for start, end in spans[present].tolist())
-    return _QueryWords(texts, rows, starts[:-1])
-
-
-def _group(
-    embeddings: TokenEmbeddings, spans: NDArray[np.int32]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Sort content rows by the span, of (spans, 2) disjoint and in order, that they lie in.
-
-    Returns the rows that lie in one, the spans that have any, and where the rows of each of those begin,
-    followed by the end. A row that reaches over two spans belongs to the later one.
-    """
-    rows = embeddings.content_rows()
-    if not len(spans):
-        return rows[:0], rows[:0], np.zeros(1, dtype=np.intp)
-    begin, end = embeddings.spans.take(rows, axis=0).T
-    owner = spans[:, 0].searchsorted(end) - 1
-    inside = (owner >= 0) & (begin < spans[owner, 1])
-    rows, owner = rows[inside], owner[inside]
-    rows = rows[owner.argsort(kind="stable")]  # windows overlap, so rows of one span may lie apart
-    counts = np.bincount(owner, minlength=len(spans))
-    present = counts.nonzero()[0]
-    starts = np.zeros(len(present) + 1, dtype=np.intp)
-    counts[present].cumsum(out=starts[1:])
-    return rows, present, starts
 
 
 def _drops(explanation: Explanation, best: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float64]:

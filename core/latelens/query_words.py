@@ -1,0 +1,73 @@
+"""The rows of a query, grouped into the words that a reader sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latelens.embeddings import TokenEmbeddings
+from latelens.text import words
+
+
+@dataclass(frozen=True, eq=False)
+class QueryWords:
+    """Content rows of a query, grouped into its words; words without a row are left out.
+
+    Attributes
+    ----------
+    words
+        The words as the query spells them, in its order.
+    spans
+        (words, 2) int32, their places in the query.
+    rows
+        (rows that stand for a word,) indices of the query's rows, sorted by word.
+    starts
+        (words,) where each word's rows begin in `rows`.
+    """
+
+    words: tuple[str, ...]
+    spans: NDArray[np.int32]
+    rows: NDArray[np.intp]
+    starts: NDArray[np.intp]
+
+    def rows_of(self, word: int) -> NDArray[np.intp]:
+        """Indices of the query's rows that stand for one of the words."""
+        end = self.starts[word + 1] if word + 1 < len(self.starts) else len(self.rows)
+        return self.rows[self.starts[word] : end]
+
+
+@lru_cache(maxsize=16)  # one query meets many documents
+def query_words(query: TokenEmbeddings) -> QueryWords:
+    """Group a query's rows: pieces such as ``me ##ga ##her ##bi ##vor ##e`` come together as one word."""
+    spans = words(query.text)
+    if not len(spans):  # a query of punctuation alone: each mark is a word
+        spans = np.unique(query.spans[query.content_rows()], axis=0)
+    rows, present, starts = group_rows(query, spans)
+    texts = tuple(query.text[start:end] for start, end in spans[present].tolist())
+    return QueryWords(texts, spans[present], rows, starts[:-1])
+
+
+def group_rows(
+    embeddings: TokenEmbeddings, spans: NDArray[np.int32]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Sort content rows by the span, of (spans, 2) disjoint and in order, that they lie in.
+
+    Returns the rows that lie in one, the spans that have any, and where the rows of each of those begin,
+    followed by the end. A row that reaches over two spans belongs to the later one.
+    """
+    rows = embeddings.content_rows()
+    if not len(spans):
+        return rows[:0], rows[:0], np.zeros(1, dtype=np.intp)
+    begin, end = embeddings.spans.take(rows, axis=0).T
+    owner = spans[:, 0].searchsorted(end) - 1
+    inside = (owner >= 0) & (begin < spans[owner, 1])
+    rows, owner = rows[inside], owner[inside]
+    rows = rows[owner.argsort(kind="stable")]  # windows overlap, so rows of one span may lie apart
+    counts = np.bincount(owner, minlength=len(spans))
+    present = counts.nonzero()[0]
+    starts = np.zeros(len(present) + 1, dtype=np.intp)
+    counts[present].cumsum(out=starts[1:])
+    return rows, present, starts
