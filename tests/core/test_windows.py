@@ -74,7 +74,7 @@ def test_windows_are_even_and_overlap_by_an_eighth():
 def test_a_window_ends_at_a_word_where_one_is_near():
     text = "alpha beta gamma delta"
     windows = plan_windows(text, one_token_a_character(text), 14, one_token_a_character)
-    assert [text[start:end] for start, end, _ in windows] == ["alpha beta ", " gamma delta"]
+    assert [text[start:end] for start, end, _ in windows] == ["alpha beta", "gamma delta"]
 
 
 def test_an_emoji_is_not_cut_where_a_window_ends():
@@ -112,13 +112,14 @@ tokenizers = [
 @given(text=st.lists(pieces, max_size=12).map("".join), limit=st.integers(3, 40))
 @example(text="ﷺ" * 30, limit=3)
 @example(text=" " * 100, limit=5)
-def test_windows_cover_any_text_without_a_gap(tokenize, text, limit):
+def test_windows_leave_out_nothing_but_white_space(tokenize, text, limit):
     windows = plan_windows(text, tokenize(text), limit, tokenize)
-    assert windows[0][0] == 0
-    assert windows[-1][1] == len(text)
-    assert {i for start, end, _ in windows for i in range(start, end)} == set(range(len(text)))
+    read = {i for start, end, _ in windows for i in range(start, end)}
+    assert all(text[i].isspace() for i in set(range(len(text))) - read)
+    if len(windows) > 1:
+        assert all(text[start:end] == text[start:end].strip() for start, end, _ in windows)
     for start, end, tokens in windows:
-        assert start < end or not text
+        assert start < end or not text.strip()
         assert tokens == len(tokenize(text[start:end]))
         assert tokens <= limit or end - start <= 1
     assert len(windows) <= 4 * len(text) + 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.text import character_edges
+from latelens.text import character_edges, trim_to_visible
 
 # Share of a window that repeats the end of the one before, so that no token lacks context on both sides.
 _OVERLAP = 1 / 8
@@ -22,14 +22,14 @@ def plan_windows(
 
     `offsets`, (tokens, 2) int32, are the spans in the text of all tokens that the model gets for it; those of
     control tokens and of the prompt end at 0. `tokenize` gives them for a slice. Returns ``(start, end, tokens)``:
-    the first window starts at 0, the last one ends at ``len(text)``, and no character lies between two windows.
-    A slice can hold more tokens than the same characters did in the whole text, so every window is counted again
-    and, where needed, cut again. Only a single character of more than `limit` tokens cannot be read whole.
+    where there are several, they leave out nothing but white space. A slice can hold more tokens than the same
+    characters did in the whole text, so every window is counted again and, where needed, cut again. Only a single
+    character of more than `limit` tokens cannot be read whole.
     """
     if len(offsets) <= limit or len(text) < 2:
         return [(0, len(text), len(offsets))]
     windows: list[tuple[int, int, int]] = []
-    for start, end in _cut(text, offsets, limit):
+    for start, end in _trimmed(text, _cut(text, offsets, limit)):
         piece = text[start:end]
         again = plan_windows(piece, tokenize(piece), limit, tokenize)
         windows.extend((start + a, start + b, n) for a, b, n in again)
@@ -55,6 +55,16 @@ def _cut(text: str, offsets: NDArray[np.int32], limit: int) -> list[tuple[int, i
         first = _cut_before(text, position, cuts, end - overlap, first, back_off=overlap)
         start = int(position[first])
     return [*spans, (start, len(text))]
+
+
+def _trimmed(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Leave out the white space at both ends of each slice, and slices of nothing else.
+
+    PyLate strips what it reads, and to a byte-level tokenizer a word after a space is another token: without this
+    the two backends would read a long text differently.
+    """
+    kept = (trim_to_visible(text, start, end) for start, end in spans)
+    return [(start, end) for start, end in kept if start < end] or [(0, 0)]
 
 
 def _even_size(tokens: int, capacity: int, overlap: int) -> int:
