@@ -22,7 +22,7 @@ from latelens.encoders.windows import plan_windows
 from latelens.text import is_visible, words
 
 # Raise when rows, spans or windows are made differently: old cache entries then no longer match.
-FORMAT = 1
+FORMAT = 2
 TASKS = ("query", "document")
 # On a CPU, 8 sorted texts at a time were 1.5x as fast as 32; an accelerator wants more.
 _CPU_BATCH, _ACCELERATOR_BATCH = 8, 64

@@ -182,10 +182,11 @@ class PyLateEncoder(TokenEncoder):
         prompt = self._prompt("document")
         stripped, shifts = _strip([prompt + text for text in texts])
         encoded = self._tokenizer(stripped, truncation=False, return_offsets_mapping=True, verbose=False)
-        return [
-            np.maximum(np.array(offsets, dtype=np.int32).reshape(-1, 2) + shift - len(prompt), 0)
+        spans = [
+            _shift(np.array(offsets, dtype=np.int32).reshape(-1, 2), shift)
             for offsets, shift in zip(encoded["offset_mapping"], shifts, strict=True)
         ]
+        return [np.maximum(each - len(prompt), 0) for each in spans]
 
     def _read_again(self, texts: list[str], task: str) -> dict[str, NDArray[Any]]:
         """Tokenize as PyLate does, with character positions in `texts`; the caller holds the lock."""
@@ -201,9 +202,8 @@ class PyLateEncoder(TokenEncoder):
             return_tensors="np",
         )
         read = dict(encoded)
-        offsets = read["offset_mapping"].astype(np.int32)
         shift = np.array(shifts, dtype=np.int32).reshape(-1, 1, 1)
-        read["offset_mapping"] = np.where(offsets[:, :, 1:] > 0, offsets + shift, offsets)
+        read["offset_mapping"] = _shift(read["offset_mapping"].astype(np.int32), shift)
         prefix = self._prefix_id(task)
         if prefix is not None:
             fill = {"input_ids": prefix, "attention_mask": 1, "special_tokens_mask": 1, "offset_mapping": 0}
@@ -225,3 +225,8 @@ class PyLateEncoder(TokenEncoder):
 def _strip(texts: Sequence[str]) -> tuple[list[str], list[int]]:
     """Texts without white space at both ends, as PyLate reads them, and how far each moved."""
     return [text.strip() for text in texts], [len(text) - len(text.lstrip()) for text in texts]
+
+
+def _shift(offsets: NDArray[np.int32], shift: int | NDArray[np.int32]) -> NDArray[np.int32]:
+    """Move spans, (..., 2), from a stripped text into the whole one; those of control tokens end at 0 and stay."""
+    return np.where(offsets[..., 1:] > 0, offsets + shift, offsets)

@@ -28,8 +28,14 @@ def plan_windows(
     """
     if len(offsets) <= limit or len(text) < 2:
         return [(0, len(text), len(offsets))]
+    # PyLate strips what it reads, and to a byte-level tokenizer a word after a space is another token: windows
+    # without white space at their ends are read alike by both backends.
+    whole = trim_to_visible(text, 0, len(text))
+    slices = _cut(text, offsets, limit) if whole == (0, len(text)) else [whole]
     windows: list[tuple[int, int, int]] = []
-    for start, end in _trimmed(text, _cut(text, offsets, limit)):
+    for start, end in (trim_to_visible(text, *each) for each in slices):
+        if start == end and windows:
+            continue
         piece = text[start:end]
         again = plan_windows(piece, tokenize(piece), limit, tokenize)
         windows.extend((start + a, start + b, n) for a, b, n in again)
@@ -55,16 +61,6 @@ def _cut(text: str, offsets: NDArray[np.int32], limit: int) -> list[tuple[int, i
         first = _cut_before(text, position, cuts, end - overlap, first, back_off=overlap)
         start = int(position[first])
     return [*spans, (start, len(text))]
-
-
-def _trimmed(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Leave out the white space at both ends of each slice, and slices of nothing else.
-
-    PyLate strips what it reads, and to a byte-level tokenizer a word after a space is another token: without this
-    the two backends would read a long text differently.
-    """
-    kept = (trim_to_visible(text, start, end) for start, end in spans)
-    return [(start, end) for start, end in kept if start < end] or [(0, 0)]
 
 
 def _even_size(tokens: int, capacity: int, overlap: int) -> int:
