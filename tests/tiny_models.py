@@ -186,7 +186,7 @@ def save_backbone(folder: Path, family: str, *, positions: int = POSITIONS, seed
         model = BertModel(BertConfig(**shape))
     elif family in ("modern_bpe", "spm_bpe"):
         ids |= {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
-        model = ModernBertModel(ModernBertConfig(**shape, **ids, global_attn_every_n_layers=1))
+        model = ModernBertModel(ModernBertConfig(**shape, **ids, global_attn_every_n_layers=2))
     elif family == "unigram":
         model = XLMRobertaModel(XLMRobertaConfig(**shape, **ids, type_vocab_size=1))
     else:

@@ -61,14 +61,6 @@ def folder(family):
     return path
 
 
-def readable(path):
-    # transformers 5.3, which PyLate 1.6 pins, adds two stray keys to ModernBERT's rope_parameters; 5.23 refuses them.
-    config = json.loads(path.read_text())
-    if "rope_parameters" in config and config["model_type"] == "modernbert":
-        config["rope_parameters"] = {key: of for key, of in config["rope_parameters"].items() if isinstance(of, dict)}
-        path.write_text(json.dumps(config))
-
-
 @cache
 def encoder(family):
     path = folder(family) / "model"
@@ -79,7 +71,6 @@ def encoder(family):
         tiny_models.torch.manual_seed(5)
         settings = {"document_length": 64, "skiplist_words": SKIPLIST, "embedding_size": tiny_models.DIM}
         ColBERT(str(backbone), device="cpu", **settings, **SETTINGS[family]).save(str(path))
-        readable(path / "config.json")
     return load_encoder(path, device="cpu")
 
 

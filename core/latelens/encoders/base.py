@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
+from transformers import AutoModel
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.batches import PlannedWindow, batches
 from latelens.encoders.rows import EncodedWindow, assemble, clean_surrogates
+from latelens.encoders.speed import Route
 from latelens.encoders.windows import plan_windows
 from latelens.text import is_visible, words
 
@@ -43,7 +45,9 @@ class TokenEncoder(ABC):
     task (`_marker_ids`) and how to encode slices that fit (`_forward`).
     """
 
-    def __init__(self, *, name: str, tokenizer: Any, device: torch.device, batch_size: int | None) -> None:
+    def __init__(
+        self, *, name: str, tokenizer: Any, device: torch.device, batch_size: int | None, route: Route
+    ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise ValueError(
                 f"{name!r} has no fast tokenizer ({type(tokenizer).__name__}), so its tokens have no character "
@@ -51,6 +55,7 @@ class TokenEncoder(ABC):
                 "take another model"
             )
         self.name = name
+        self.route = route
         self.batch_size = batch_size or (_CPU_BATCH if device.type == "cpu" else _ACCELERATOR_BATCH)
         self._tokenizer = tokenizer
         with _LOCKS_LOCK:
@@ -58,7 +63,7 @@ class TokenEncoder(ABC):
         self._warned: set[str] = set()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, dim={self.dim})"
+        return f"{type(self).__name__}({self.name!r}, dim={self.dim}, route={str(self.route)!r})"
 
     @property
     @abstractmethod
@@ -188,11 +193,14 @@ class TokenEncoder(ABC):
         )
 
 
-def positions(transformer: torch.nn.Module) -> int | None:
+def positions(transformer: Any) -> int | None:
     """How many tokens a transformer has positions for; None if it does not say."""
     limit = getattr(transformer.config, "max_position_embeddings", None)
     if not isinstance(limit, int) or limit < 1:  # a table of -1 positions, as XLNet has, is none
         return None
+    if not isinstance(transformer, torch.nn.Module):  # exported: its layers are seen in a copy without weights
+        with torch.device("meta"):
+            transformer = AutoModel.from_config(transformer.config)  # type: ignore[no-untyped-call]
     for module in transformer.modules():
         # RoBERTa's family counts positions from its padding id on.
         padding = getattr(module, "padding_idx", None)

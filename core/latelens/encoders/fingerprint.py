@@ -12,14 +12,22 @@ import torch
 _ORIGIN = {"_name_or_path", "transformers_version"}
 
 
-def weights_digest(model: torch.nn.Module, tokenizer: Any) -> str:
-    """Digest of every weight and of the fast tokenizer."""
+def weights_digest(model: torch.nn.Module, tokenizer: Any, *, exported: Any = None) -> str:
+    """Digest of every weight and of the fast tokenizer.
+
+    `exported` is a transformer outside torch, whose weights no state dict shows: OpenVINO's are its constants.
+    """
     # Truncation and padding are what the last call happened to set.
     saved = {**json.loads(tokenizer.backend_tokenizer.to_str()), "truncation": None, "padding": None}
     digest = hashlib.blake2b(json.dumps(saved).encode("utf-8", "surrogatepass"), digest_size=16)
     for key, tensor in sorted(model.state_dict().items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    if exported is not None and not isinstance(exported, torch.nn.Module):
+        for constant in exported.model.get_ordered_ops():
+            if constant.get_type_name() == "Constant":
+                digest.update(f"{constant.get_element_type()} {constant.get_output_shape(0)}".encode())
+                digest.update(constant.data.tobytes())
     return digest.hexdigest()
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import logging
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
@@ -14,6 +17,9 @@ from typing import Any, Literal, cast
 from latelens.encoders.models import say_licence
 from latelens.encoders.offline import OFFLINE_MODEL, offline_model_path
 from latelens.encoders.protocol import Encoder
+from latelens.encoders.speed import Engine, Route, Speed, check, routes
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "lightonai/LateOn"
 
@@ -27,6 +33,9 @@ def load_encoder(
     backend: Literal["auto", "sentence-transformers", "pylate"] = "auto",
     device: str | None = None,
     batch_size: int | None = None,
+    speed: Speed = "exact",
+    engine: Engine = "torch",
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
     trust_remote_code: bool = False,
@@ -48,6 +57,12 @@ def load_encoder(
         A torch device; None takes an accelerator where there is one. Only for names and folders.
     batch_size
         Texts to encode at once; None takes 8 on a CPU and 64 elsewhere.
+    speed
+        ``"fast"`` takes the fastest way that is installed, at the price of rounding: on a CPU OpenVINO
+        (`pip install 'latelens[fast]'`) or torch, in bfloat16 where the processor has instructions for it; on CUDA
+        bfloat16. ``encoder.route`` says which it was. Only for names and folders, as are `engine` and `dtype`.
+    engine, dtype
+        Choose by hand instead: ``"torch"`` or ``"openvino"``, and the number format of weights and products.
     revision, local_files_only, trust_remote_code, model_kwargs
         Passed to sentence-transformers. Code from a hub never runs unless you say so.
 
@@ -62,24 +77,43 @@ def load_encoder(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if backend not in ("auto", "sentence-transformers", "pylate"):
         raise ValueError(f"backend must be 'auto', 'sentence-transformers' or 'pylate', got {backend!r}")
+    check(engine, dtype, speed)
     if isinstance(model, Encoder):
         return model
     chosen = _backend(backend)
-    if isinstance(model, str | os.PathLike):
-        name = os.fspath(model)
-        say_licence(name)
-        where = str(offline_model_path()) if name == OFFLINE_MODEL else _existing(name)
-        options: dict[str, Any] = {
-            "device": device,
-            "revision": revision,
-            "local_files_only": local_files_only,
-            "trust_remote_code": trust_remote_code,
-            "model_kwargs": dict(model_kwargs) if model_kwargs else None,
-        }
-        late = _is_late_interaction(where, revision=revision, local_files_only=local_files_only)
-        loaded = chosen.open_model(where, late=late, **options)
-        return cast("Encoder", chosen.encoder_of(loaded, name=name, batch_size=batch_size))
-    return cast("Encoder", chosen.encoder_of(model, name=_name_of(model), batch_size=batch_size))
+    if not isinstance(model, str | os.PathLike):
+        return cast("Encoder", chosen.encoder_of(model, name=_name_of(model), batch_size=batch_size))
+    wanted = routes(engine=engine, dtype=dtype, speed=speed, device=device, exports=chosen.EXPORTS)
+    name = os.fspath(model)
+    say_licence(name)
+    where = str(offline_model_path()) if name == OFFLINE_MODEL else _existing(name)
+    options: dict[str, Any] = {
+        "device": device,
+        "revision": revision,
+        "local_files_only": local_files_only,
+        "trust_remote_code": trust_remote_code,
+    }
+    late = _is_late_interaction(where, revision=revision, local_files_only=local_files_only)
+    loaded, route = _open(chosen, where, wanted, model_kwargs, late=late, **options)
+    return cast("Encoder", chosen.encoder_of(loaded, name=name, batch_size=batch_size, route=route))
+
+
+def _open(
+    chosen: ModuleType, where: str, wanted: Sequence[Route], model_kwargs: Mapping[str, Any] | None, **options: Any
+) -> tuple[Any, Route]:
+    """Open a model by the first route that takes it."""
+    for route, following in zip_longest(wanted, wanted[1:]):
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="transformers")  # an export that goes well warns often
+                loaded = chosen.open_model(where, **options, **route.options(model_kwargs))
+            _log.info("%s runs on %s", where, route)
+            return loaded, route
+        except Exception as error:
+            if following is None:
+                raise
+            warnings.warn(f"{where!r} does not run on {route} ({error}); using {following}", stacklevel=3)
+    raise AssertionError("there is always a route")
 
 
 def _backend(wanted: str) -> ModuleType:

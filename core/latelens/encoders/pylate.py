@@ -23,6 +23,10 @@ from latelens.embeddings import TokenKind
 from latelens.encoders.base import FORMAT, TASKS, TokenEncoder, positions
 from latelens.encoders.fingerprint import settings_digest, weights_digest
 from latelens.encoders.rows import EncodedWindow, label_rows
+from latelens.encoders.speed import Route, route_of
+
+# Whether a model can run outside torch.
+EXPORTS = False
 
 
 def open_model(where: str, *, late: bool, **options: Any) -> ColBERT:
@@ -38,7 +42,7 @@ def open_model(where: str, *, late: bool, **options: Any) -> ColBERT:
         ) from error
 
 
-def encoder_of(model: Any, *, name: str, batch_size: int | None) -> PyLateEncoder:
+def encoder_of(model: Any, *, name: str, batch_size: int | None, route: Route | None = None) -> PyLateEncoder:
     """Make an encoder of a loaded model."""
     if isinstance(model, SentenceTransformer) and not isinstance(model, ColBERT):
         model = token_wise(model)
@@ -47,7 +51,7 @@ def encoder_of(model: Any, *, name: str, batch_size: int | None) -> PyLateEncode
             "model must be a name, a folder, a loaded pylate.models.ColBERT or SentenceTransformer, or an Encoder; "
             f"got {type(model).__name__}"
         )
-    return PyLateEncoder(model, name=name, batch_size=batch_size)
+    return PyLateEncoder(model, name=name, batch_size=batch_size, route=route)
 
 
 def token_wise(model: SentenceTransformer) -> ColBERT:
@@ -78,8 +82,16 @@ class PyLateEncoder(TokenEncoder):
     out every unknown token of a document; a warning says so at loading.
     """
 
-    def __init__(self, model: ColBERT, *, name: str, batch_size: int | None = None) -> None:
-        super().__init__(name=name, tokenizer=model.tokenizer, device=model.device, batch_size=batch_size)
+    def __init__(
+        self, model: ColBERT, *, name: str, batch_size: int | None = None, route: Route | None = None
+    ) -> None:
+        super().__init__(
+            name=name,
+            tokenizer=model.tokenizer,
+            device=model.device,
+            batch_size=batch_size,
+            route=route or route_of(model[0].auto_model),
+        )
         if model[0].do_lower_case:
             raise ValueError(
                 f"{name!r} lower-cases texts outside its tokenizer, which moves characters; resave it without"
@@ -113,6 +125,7 @@ class PyLateEncoder(TokenEncoder):
             sorted(model.skiplist),
             model[0].auto_model.config.to_diff_dict(),
             [str(module) for module in list(model)[1:]],
+            str(self.route),
         )
 
     @cached_property
@@ -217,8 +230,8 @@ class PyLateEncoder(TokenEncoder):
             key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in features.items()
         }
         with torch.inference_mode():
-            output = self.model(features)["token_embeddings"]
-            vectors: NDArray[np.float32] = torch.nn.functional.normalize(output, p=2, dim=-1).float().cpu().numpy()
+            output = self.model(features)["token_embeddings"].float()
+            vectors: NDArray[np.float32] = torch.nn.functional.normalize(output, p=2, dim=-1).cpu().numpy()
         return vectors
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +12,15 @@ import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer, __version__
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling, MultiVectorMask
+from torch.nn.functional import normalize
 
 from latelens.encoders.base import FORMAT, TASKS, TokenEncoder, positions
 from latelens.encoders.fingerprint import module_settings, settings_digest, weights_digest
 from latelens.encoders.rows import EncodedWindow, label_rows
+from latelens.encoders.speed import Route, route_of
+
+# Whether a model can run outside torch.
+EXPORTS = True
 
 
 def open_model(where: str, *, late: bool, **options: Any) -> MultiVectorEncoder:
@@ -22,7 +28,9 @@ def open_model(where: str, *, late: bool, **options: Any) -> MultiVectorEncoder:
     return MultiVectorEncoder(where, **options) if late else token_wise(SentenceTransformer(where, **options))
 
 
-def encoder_of(model: Any, *, name: str, batch_size: int | None) -> SentenceTransformersEncoder:
+def encoder_of(
+    model: Any, *, name: str, batch_size: int | None, route: Route | None = None
+) -> SentenceTransformersEncoder:
     """Make an encoder of a loaded model."""
     if isinstance(model, SentenceTransformer):
         model = token_wise(model)
@@ -31,7 +39,7 @@ def encoder_of(model: Any, *, name: str, batch_size: int | None) -> SentenceTran
             "model must be a name, a folder, a loaded MultiVectorEncoder or SentenceTransformer, or an Encoder; "
             f"got {type(model).__name__}"
         )
-    return SentenceTransformersEncoder(model, name=name, batch_size=batch_size)
+    return SentenceTransformersEncoder(model, name=name, batch_size=batch_size, route=route)
 
 
 def token_wise(model: SentenceTransformer) -> MultiVectorEncoder:
@@ -52,8 +60,9 @@ def token_wise(model: SentenceTransformer) -> MultiVectorEncoder:
 class SentenceTransformersEncoder(TokenEncoder):
     """Encodes with a `MultiVectorEncoder`; lengths, prompts, query expansion and skiplist are the checkpoint's own."""
 
-    def __init__(self, model: MultiVectorEncoder, *, name: str, batch_size: int | None = None) -> None:
-        super().__init__(name=name, tokenizer=model.tokenizer, device=model.device, batch_size=batch_size)
+    def __init__(
+        self, model: MultiVectorEncoder, *, name: str, batch_size: int | None = None, route: Route | None = None
+    ) -> None:
         transformer = next((module for module in model if isinstance(module, Transformer)), None)
         if transformer is None:
             raise ValueError(f"{name!r} has no Transformer module, so it has no token vectors")
@@ -62,8 +71,19 @@ class SentenceTransformersEncoder(TokenEncoder):
                 f"{name!r} pools its token vectors, so a row stands for several tokens and cannot be explained; "
                 "remove its token pooling module"
             )
+        super().__init__(
+            name=name,
+            tokenizer=model.tokenizer,
+            device=model.device,
+            batch_size=batch_size,
+            route=route or route_of(transformer.auto_model),
+        )
         self.model = model.eval()
         self._transformer: Any = transformer
+        self._unit = any(isinstance(module, Normalize) for module in model)
+        # An exported model has one request for all calls: two threads at once would read each other's output.
+        exported = not isinstance(transformer.auto_model, torch.nn.Module)
+        self._turn: AbstractContextManager[Any] = self._lock if exported else nullcontext()
 
     @property
     def dim(self) -> int:
@@ -80,12 +100,13 @@ class SentenceTransformersEncoder(TokenEncoder):
             self._weights_digest,
             [[self._limit(task), self._prompt(task)] for task in TASKS],
             module_settings(self.model),
+            str(self.route),
         )
 
     @cached_property
     def _weights_digest(self) -> str:
         with self._lock:
-            return weights_digest(self.model, self._tokenizer)
+            return weights_digest(self.model, self._tokenizer, exported=self._transformer.auto_model)
 
     def _marker_ids(self) -> set[int]:
         # A marker that was added to the vocabulary, as PyLate does with "[D] ", need not be listed as special.
@@ -116,9 +137,13 @@ class SentenceTransformersEncoder(TokenEncoder):
         features = {
             key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in features.items()
         }
-        with torch.inference_mode():
+        with torch.inference_mode(), self._turn:
             output = self.model(features, task=task)
-            vectors = output["token_embeddings"].float().cpu().numpy()  # (batch, width, dim) float32
+            rows = output["token_embeddings"]
+            # Unit rows that were rounded to bfloat16 are up to .4 % too long or short.
+            if rows.dtype != torch.float32:
+                rows = normalize(rows.float(), dim=-1) if self._unit else rows.float()
+            vectors = rows.cpu().numpy()  # (batch, width, dim) float32
         ids, scoring = output["input_ids"].cpu().numpy(), output["attention_mask"].cpu().numpy().astype(bool)
         expansion = output.get("query_expansion_positions")
         expanded = np.zeros_like(scoring) if expansion is None else expansion.cpu().numpy().astype(bool)

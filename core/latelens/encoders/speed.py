@@ -1,0 +1,110 @@
+"""Which engine runs a model and in which number format: as it was saved, or the fastest way that is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+Engine = Literal["torch", "openvino"]
+Speed = Literal["exact", "fast"]
+
+_DTYPES = ("float32", "bfloat16", "float16")
+# OpenVINO's names; without a hint it rounds to bfloat16 by itself wherever the processor can.
+_OPENVINO_PRECISION = {None: "f32", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way to run a model.
+
+    Attributes
+    ----------
+    engine
+        ``"torch"``, or ``"openvino"``, which the model is exported to at loading.
+    dtype
+        Number format of weights and products, None as the checkpoint was saved. Vectors come out as float32.
+    """
+
+    engine: Engine = "torch"
+    dtype: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.dtype}" if self.dtype else self.engine
+
+    def options(self, model_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What a sentence-transformers model is opened with; what the user asks for by name wins."""
+        asked: dict[str, Any] = dict(model_kwargs or {})
+        if self.engine == "openvino":
+            given = asked.get("ov_config", {})
+            if isinstance(given, Mapping):
+                asked["ov_config"] = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISION[self.dtype], **given}
+        elif self.dtype:
+            asked = {"dtype": self.dtype, **asked}
+        options: dict[str, Any] = {"model_kwargs": asked or None}
+        return options if self.engine == "torch" else {**options, "backend": self.engine}
+
+
+def routes(*, engine: str, dtype: str | None, speed: str, device: str | None, exports: bool) -> list[Route]:
+    """Ways to run a model, best first; more than one only for ``speed="fast"``, where an export can fail.
+
+    `exports` says whether the library behind can run a model outside torch: PyLate cannot.
+    Measured with the offline model on a processor with bfloat16 instructions: see tests/benchmarks/encode.py.
+    """
+    check(engine, dtype, speed)
+    if engine == "openvino" and not exports:
+        raise ValueError("PyLate runs on torch only; engine='openvino' needs sentence-transformers 6")
+    if speed == "exact":
+        return [Route("openvino" if engine == "openvino" else "torch", dtype)]
+    from sentence_transformers.util import get_device_name
+
+    kind = torch.device(device or get_device_name()).type
+    if kind == "cuda":
+        return [Route("torch", "bfloat16" if torch.cuda.is_bf16_supported() else "float16")]
+    if kind != "cpu":
+        return [Route()]
+    found = [Route("openvino", "bfloat16" if _multiplies_bfloat16() else None)] if exports and _has_openvino() else []
+    return [*found, Route("torch", "bfloat16" if _multiplies_bfloat16() else None)]
+
+
+def route_of(transformer: Any) -> Route:
+    """How a model that the user loaded runs."""
+    if not isinstance(transformer, torch.nn.Module):
+        return Route("openvino", str(getattr(transformer, "ov_config", {}).get("INFERENCE_PRECISION_HINT")))
+    dtype = next((str(each.dtype).removeprefix("torch.") for each in transformer.parameters()), None)
+    return Route("torch", dtype)
+
+
+def check(engine: str, dtype: str | None, speed: str) -> None:
+    """Refuse names that mean nothing, and an engine that is not installed."""
+    if speed not in ("exact", "fast"):
+        raise ValueError(f"speed must be 'exact' or 'fast', got {speed!r}")
+    if engine == "onnx":
+        raise ValueError(
+            "engine='onnx' is not to be had: no release of optimum-onnx goes with transformers 5; "
+            "use engine='openvino' (`pip install 'latelens[fast]'`)"
+        )
+    if engine not in ("torch", "openvino"):
+        raise ValueError(f"engine must be 'torch' or 'openvino', got {engine!r}")
+    if dtype is not None and dtype not in _DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(map(repr, _DTYPES))} or None, got {dtype!r}")
+    if speed == "fast" and (engine != "torch" or dtype is not None):
+        raise ValueError(f"speed='fast' chooses engine and dtype itself; got engine={engine!r} and dtype={dtype!r}")
+    if engine == "openvino" and not _has_openvino():
+        raise ImportError("engine='openvino' needs optimum-intel: run `pip install 'latelens[fast]'`")
+
+
+def _has_openvino() -> bool:
+    return bool(importlib.util.find_spec("optimum")) and bool(importlib.util.find_spec("optimum.intel"))
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for it; where it has none, bfloat16 is slower than float32."""
+    try:
+        found: Mapping[str, Any] = torch.cpu.get_capabilities()
+    except AttributeError:  # before torch 2.11
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "sve_bf16", "bf16"))
