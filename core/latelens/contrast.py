@@ -90,7 +90,7 @@ def contrast(a: Explanation, b: Explanation) -> Contrast:
     best_a = a.similarity.max(axis=1).astype(np.float64)  # (query rows,) float64
     best_b = b.similarity.max(axis=1).astype(np.float64)
     entries = []
-    for text, kind, (start, end), rows in _entries(a):
+    for text, kind, (start, end), rows in query_entries(a):
         entry = WordGain(
             word=text,
             kind=kind,
@@ -121,7 +121,7 @@ def matched_words(explanation: Explanation, rows: NDArray[np.intp]) -> tuple[str
     return tuple(document.text[begin:stop] for begin, stop in sorted(set(found)))
 
 
-def _entries(explanation: Explanation) -> list[tuple[str, TokenKind, tuple[int, int], NDArray[np.intp]]]:
+def query_entries(explanation: Explanation) -> list[tuple[str, TokenKind, tuple[int, int], NDArray[np.intp]]]:
     """Words of the query, then what is left of each kind: text, kind, place and rows."""
     query = explanation.query
     grouped = query_words(query)

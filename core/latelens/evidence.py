@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
-from latelens.explanation import Explanation
+from latelens.explanation import COVERED, Explanation
 from latelens.query_words import group_rows, query_words
 from latelens.sentences import split_sentences
 from latelens.text import words
 
-# A second sentence is evidence if it earns this share of what the best one earns, or if the chunk would lose this
-# share of its score without it. Against every sentence that holds a best match, F1 against marked sentences rose
-# from .62 to .83 (SQuAD dev, the half for tuning) and from .48 to .52 (SciFact train), with the offline model.
-_NEAR, _NEEDED = 0.85, 0.1
+# A further sentence is evidence if two words of the query match there better than in every sentence listed so far by
+# `_CLEAR` standard deviations of the chunk's similarities, or one word by `_ALONE`. F1 against marked sentences with
+# the offline model: SQuAD dev (half for tuning) .873, SciFact train .617, pairs of SQuAD questions joined into one
+# .844. The best sentence alone has .877, .588 and .598.
+_CLEAR, _ALONE = 1.0, 3.5
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,13 @@ class EvidenceSpan:
     start, end
         Half-open range of characters of the chunk.
     score
-        What the sentence earns: the sum, over the rows of the query's words, of the best similarity that a
-        row of this sentence reaches.
+        What the sentence earns: for each word of the query the best similarity that a row of this sentence
+        reaches, averaged over the word's pieces, summed over the words. Each word counts once.
     drop
         What the chunk's score would lose without this sentence's rows: 0 where others match as well.
     query_words
-        The words of the query that find their best match in this sentence, in the order of the query.
+        The words of the query that find their best match in this sentence, in the order of the query; those that
+        nothing in the chunk answers are in `Explanation.uncovered` instead.
     phrase_start, phrase_end
         The part of the sentence, in characters of the chunk and whole words, where the matches are densest.
     """
@@ -55,14 +58,14 @@ def find_evidence(
     max_spans: int = 3,
     sentences: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[EvidenceSpan, ...]:
-    """Rank the sentences of an explained document by what they answer, best first.
+    """Choose the sentences of an explained document that answer the query, the best one first.
 
     A sentence's score is MaxSim of the query's words over the rows of that sentence, encoded in the context
-    of the whole chunk. Further sentences follow the best one if they hold a word's best match, and earn nearly
-    as much as the best one or are needed for the chunk's score. A word that matches nothing, with no similarity
-    above 0, belongs to no sentence. Special, marker and expansion rows never make a span. `sentences` replaces
-    the built-in splitter: spans of the document's text, in order and disjoint. A document without visible text
-    has no evidence.
+    of the whole chunk; a word of many pieces counts once. Further sentences follow, those that add most first, if
+    two words match there clearly better than in the sentences before them, or one very clearly: the coverage that
+    a question of several parts needs. Special, marker and expansion rows never make a span. `sentences` replaces the
+    built-in splitter: spans of the document's text, in order and disjoint. A document without visible text has no
+    evidence.
     """
     if max_spans < 1:
         raise ValueError(f"max_spans must be at least 1, got {max_spans}; use explain='off' for no evidence")
@@ -75,14 +78,14 @@ def find_evidence(
     similarity = explanation.similarity.take(grouped.rows, axis=1)  # (query rows, rows by sentence) float32
     best = np.maximum.reduceat(similarity, grouped.starts[:-1], axis=1)  # (query rows, sentences) float32
     earned = best[asked.rows]  # (rows of words, sentences) float32
-    scores = earned.sum(axis=0, dtype=np.float64)
-    reached = np.add.reduceat(earned, asked.starts, axis=0)  # (words, sentences) float32
-    owners = np.where(reached.max(axis=1) > 0, reached.argmax(axis=1), -1).tolist()  # each word's sentence
+    reached = np.add.reduceat(earned, asked.starts, axis=0) / asked.counts[:, None]  # (words, sentences) float32
+    scores = reached.sum(axis=0, dtype=np.float64)
+    answered = explanation.word_strengths >= COVERED
+    owners = np.where(answered, reached.argmax(axis=1), -1).tolist()  # each word's sentence
     drops = _drops(explanation, best, grouped.rows)
-    top, *others = np.argsort(-scores, kind="stable").tolist()
-    needed = (scores >= _NEAR * scores[top]) | (drops >= _NEEDED * explanation.score)
+    deviation = _deviation(similarity[asked.rows])
     found = []
-    for i in [top, *(i for i in others if i in owners and needed[i])][:max_spans]:
+    for i in _cover(reached, int(scores.argmax()), deviation, max_spans):
         start, end = grouped.sentences[i].tolist()
         inside = slice(grouped.starts[i], grouped.starts[i + 1])
         matched = grouped.rows[inside][similarity[:, inside].argmax(axis=1)[asked.rows]]
@@ -99,6 +102,32 @@ def find_evidence(
         )
         found.append(span)
     return tuple(found)
+
+
+def _cover(reached: NDArray[np.float32], first: int, deviation: float, most: int) -> list[int]:
+    """The first sentence, then greedily those that match words clearly better than all the ones before.
+
+    `reached` is what each word earns in each sentence, (words, sentences). Facility location, after AIR (Yadav,
+    Bethard and Surdeanu, arXiv 2005.01218).
+    """
+    chosen, covered = [first], reached[:, first]
+    while len(chosen) < most:
+        gains = (reached - covered[:, None]) / deviation  # (words, sentences)
+        clear = ((gains >= _CLEAR).sum(axis=0) >= 2) | (gains >= _ALONE).any(axis=0)
+        clear[chosen] = False
+        if not clear.any():
+            break
+        added = np.maximum(gains - _CLEAR, 0).sum(axis=0)
+        chosen.append(int(np.where(clear, added, -1).argmax()))
+        covered = np.maximum(covered, reached[:, chosen[-1]])
+    return chosen
+
+
+def _deviation(similarity: NDArray[np.float32]) -> float:
+    """Standard deviation of all similarities, in one pass over them."""
+    flat = similarity.ravel()
+    mean = float(flat.mean())
+    return math.sqrt(max(float(flat @ flat) / len(flat) - mean * mean, 1e-12))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings, TokenKind
+from latelens.query_words import query_words
+
+# A word is answered if its best match goes this share of the way from what the word finds anywhere in the chunk to
+# identity. Offline model, words of SQuAD and SciFact questions: 95 % of those that the chunk repeats are above .64,
+# 90 % of content words in a chunk on another subject below .42.
+COVERED = 0.4
+# So many rows of similarity 0 are added to the chunk's own before averaging: two words have no average to speak of.
+_PRIOR_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,12 @@ class Explanation:
         text = self.document.text[:40]
         return f"Explanation(score={self.score:.4f}, matches={len(self.query)}, document={text!r})"
 
+    def _repr_html_(self) -> str:
+        """Called by notebooks."""
+        from latelens.render.html import show_one
+
+        return show_one(self)
+
     @cached_property
     def matches(self) -> tuple[Match, ...]:
         """One match for each query row, in order; their similarities sum to the score."""
@@ -73,6 +87,27 @@ class Explanation:
             )
             for i, row in enumerate(rows)
         )
+
+    @cached_property
+    def word_strengths(self) -> NDArray[np.float64]:
+        """How clearly each word of the query is matched, (words,) at most 1, in the order of the query.
+
+        0 is what the word finds anywhere in the chunk, 1 the same token in the same context; averaged over the
+        pieces of a word. Models differ in how similar unrelated tokens are, strengths hardly.
+        """
+        asked = query_words(self.query)
+        if not len(asked.rows):
+            return np.zeros(0)
+        floor = self.similarity.sum(axis=1) / (self.similarity.shape[1] + _PRIOR_ROWS)  # (query rows,) float32
+        strength = (self.similarity.max(axis=1) - floor) / np.maximum(1 - floor, 1e-6)
+        strengths: NDArray[np.float64] = np.add.reduceat(strength[asked.rows], asked.starts) / asked.counts
+        return strengths.astype(np.float64)
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """The words of the query that nothing in the document answers, in its order."""
+        words = query_words(self.query).words
+        return tuple(word for word, each in zip(words, self.word_strengths.tolist(), strict=True) if each < COVERED)
 
     @property
     def mean_similarity(self) -> float:

@@ -40,6 +40,7 @@ def to_metadata(
         "retrieval_score": retrieval_score,
         "complete": explanation.document.complete,
         "evidence": [_evidence(span, source_start) for span in ranked.evidence],
+        "uncovered": list(explanation.uncovered),
     }
     if tokens:
         document = explanation.document.text

@@ -26,12 +26,15 @@ class QueryWords:
         (rows that stand for a word,) indices of the query's rows, sorted by word.
     starts
         (words,) where each word's rows begin in `rows`.
+    counts
+        (words,) float32, how many rows each word has.
     """
 
     words: tuple[str, ...]
     spans: NDArray[np.int32]
     rows: NDArray[np.intp]
     starts: NDArray[np.intp]
+    counts: NDArray[np.float32]
 
     def rows_of(self, word: int) -> NDArray[np.intp]:
         """Indices of the query's rows that stand for one of the words."""
@@ -47,7 +50,7 @@ def query_words(query: TokenEmbeddings) -> QueryWords:
         spans = np.unique(query.spans[query.content_rows()], axis=0)
     rows, present, starts = group_rows(query, spans)
     texts = tuple(query.text[start:end] for start, end in spans[present].tolist())
-    return QueryWords(texts, spans[present], rows, starts[:-1])
+    return QueryWords(texts, spans[present], rows, starts[:-1], np.diff(starts).astype(np.float32))
 
 
 def group_rows(

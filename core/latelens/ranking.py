@@ -40,6 +40,12 @@ class Ranked:
     explanation: Explanation
     evidence: tuple[EvidenceSpan, ...]
 
+    def _repr_html_(self) -> str:
+        """Called by notebooks; `latelens.render.html.report` shows a whole ranking."""
+        from latelens.render.html import show_one
+
+        return show_one(self.explanation, self.evidence, heading=f"document {self.index}")
+
 
 def rerank(
     query: str,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import latelens.evidence as evidence
 from latelens import EvidenceSpan, TokenEmbeddings, TokenKind, explain, find_evidence
-from latelens.explanation import Explanation
+from latelens.explanation import COVERED, Explanation
 from latelens.sentences import split_sentences
 from latelens.text import is_visible, snap_to_characters, words
 
@@ -118,12 +118,12 @@ def check_spans(explanation: Explanation, sentences: list[tuple[int, int]] | Non
         place = ranges.index((span.start, span.end))
         check_characters(span, text, edges)
         own = sentence_rows[place]
-        similarity = query.vectors[asked].astype(np.float64) @ explanation.document.vectors[own].T
-        assert span.score == pytest.approx(similarity.max(axis=1).sum(), abs=1e-4)
+        similarity = query.vectors.astype(np.float64) @ explanation.document.vectors[own].T
+        earned = sum(similarity[rows].max(axis=1).mean() for rows in word_rows.values())
+        assert span.score == pytest.approx(earned, rel=1e-6, abs=1e-4)
         check_drop(span, explanation, own)
     if found:
         check_choice(found, explanation, ranges, sentence_rows, word_rows)
-    assert [span.score for span in found] == sorted((span.score for span in found), reverse=True)
     return len(found)
 
 
@@ -154,28 +154,57 @@ def check_choice(
     sentence_rows: dict[int, list[int]],
     word_rows: dict[int, list[int]],
 ) -> None:
-    """A word belongs to the sentence that answers it best; the first sentence and those that are needed are found."""
+    """A word belongs to the sentence that answers it best; the first sentence earns most, others add words."""
     text, spans = explanation.query.text, words_of(explanation.query)
     places = sorted(sentence_rows)
     best = np.stack([explanation.similarity[:, sentence_rows[place]].max(axis=1) for place in places])
+    reached = np.array([best[:, rows].mean(axis=1) for _, rows in sorted(word_rows.items())])  # (words, sentences)
+    answered = check_strengths(explanation, word_rows)
     owned: dict[tuple[int, int], list[str]] = {ranges[place]: [] for place in places}
-    for word, rows in sorted(word_rows.items()):
-        earned = best[:, rows].sum(axis=1)
-        if (earned >= earned.max() - 1e-6).sum() > 1 or abs(earned.max()) < 1e-6:
+    for word, earned, found_one in zip(sorted(word_rows), reached, answered, strict=True):
+        if (earned >= earned.max() - 1e-6).sum() > 1 or abs(found_one) < 1e-6:
             return  # rounding decides
-        if earned.max() > 0:
+        if found_one > 0:
             owned[ranges[places[int(earned.argmax())]]].append(text[slice(*spans[word])])
     for span in found:
         assert list(span.query_words) == owned[span.start, span.end]
-    scores = best[:, [row for rows in word_rows.values() for row in rows]].sum(axis=1, dtype=np.float64)
-    assert found[0].score == pytest.approx(scores.max(), abs=1e-4)
-    for place, score in zip(places, scores, strict=True):
-        rest = np.delete(explanation.similarity, sentence_rows[place], axis=1)
-        drop = explanation.score - (rest.max(axis=1).sum(dtype=np.float64) if rest.size else 0.0)
-        margin = max(score - evidence._NEAR * scores.max(), drop - evidence._NEEDED * explanation.score)
-        if abs(margin) > 1e-4 and score < scores.max():
-            expected = margin > 0 and bool(owned[ranges[place]])
-            assert (ranges[place] in {(span.start, span.end) for span in found}) == expected
+    assert found[0].score == pytest.approx(reached.sum(axis=0).max(), rel=1e-5, abs=1e-4)
+    assert len({span.start for span in found}) == len(found)
+    shown = explanation.similarity[[row for rows in word_rows.values() for row in rows]]
+    shown = shown[:, [row for place in places for row in sentence_rows[place]]]
+    deviation = shown.std(dtype=np.float64)
+    if deviation > 1e-3:
+        check_additions(reached / deviation, [places.index(ranges.index((s.start, s.end))) for s in found])
+
+
+def check_strengths(explanation: Explanation, word_rows: dict[int, list[int]]) -> list[float]:
+    """How far each word is above the line between answered and not."""
+    strengths = []
+    for _, rows in sorted(word_rows.items()):
+        pieces = []
+        for row in rows:
+            similarity = explanation.similarity[row].astype(np.float64)
+            floor = similarity.sum() / (len(similarity) + 10)
+            pieces.append((similarity.max() - floor) / max(1 - floor, 1e-6))
+        strengths.append(np.mean(pieces))
+    np.testing.assert_allclose(explanation.word_strengths, strengths, rtol=1e-4, atol=1e-4)
+    return [strength - COVERED for strength in strengths]
+
+
+def check_additions(reached: np.ndarray, chosen: list[int]) -> None:
+    """Each further sentence adds what the constants ask for and no other adds more; after the last none is left."""
+    for count in range(1, len(chosen) + 1):
+        gains = reached - reached[:, chosen[:count]].max(axis=1, keepdims=True)  # (words, sentences)
+        if min(np.abs(gains - evidence._CLEAR).min(), np.abs(gains - evidence._ALONE).min()) < 1e-4:
+            return  # rounding decides
+        clear = ((gains > evidence._CLEAR).sum(axis=0) > 1) | (gains > evidence._ALONE).any(axis=0)
+        clear[chosen[:count]] = False
+        added = np.where(clear, np.maximum(gains - evidence._CLEAR, 0).sum(axis=0), -1)
+        if count == len(chosen):
+            assert not clear.any()
+        else:
+            assert clear[chosen[count]]
+            assert added[chosen[count]] == pytest.approx(added.max(), rel=1e-4)
 
 
 PIECES = st.one_of(
@@ -200,8 +229,7 @@ QUICK = settings(
 
 
 def test_twenty_thousand_spans_over_any_unicode_are_what_the_slow_way_finds(monkeypatch):
-    monkeypatch.setattr(evidence, "_NEAR", -1e9)  # so that every sentence with a word's best match is looked at
-    monkeypatch.setattr(evidence, "_NEEDED", -1e9)
+    monkeypatch.setattr(evidence, "_ALONE", -1e3)  # so that every sentence is looked at
     spans = Counter()
 
     @given(document=DOCUMENTS, query=QUERIES, seed=st.integers(0, 2**31))

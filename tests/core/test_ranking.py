@@ -46,9 +46,9 @@ def test_off_finds_no_evidence_and_the_same_order(offline: Encoder) -> None:
 def test_top_n_min_score_and_max_spans_limit_the_result() -> None:
     assert len(rerank("elephants", DOCUMENTS, FakeEncoder(), top_n=2)) == 2
     assert [ranked.index for ranked in rerank("elephants", DOCUMENTS, FakeEncoder(), min_score=2.0)] == [1, 2]
-    text = "Elephants eat. Lions hunt. Zebras run."
-    (ranked,) = rerank("elephants lions zebras", [text], FakeEncoder(), max_spans=2)
-    assert len(ranked.evidence) == 2
+    text = "Elephants eat grass. Lions hunt prey. Zebras run fast. Rain fell."
+    query = "elephants eat lions hunt zebras run"
+    assert [len(rerank(query, [text], FakeEncoder(), max_spans=most)[0].evidence) for most in (1, 2, 3)] == [1, 2, 3]
 
 
 def test_no_documents_give_no_results_and_load_nothing() -> None:

@@ -99,13 +99,15 @@ def test_stale_keys_are_overwritten_not_merged(side: Any) -> None:
 
 
 def test_metadata_is_small_finite_json_of_builtin_types(side: Any, offline: Encoder) -> None:
-    sentence = "The herd of elephants eats {} kilograms of grass, bark and roots on day {} of the dry season. "
-    text = "".join(sentence.format(100 + i, i) for i in range(24))  # about 512 tokens
-    (result,) = side.rerank(side.Rerank(model=offline), [side.chunk(text)], QUERY)
+    sentence = "The committee of the harbour signed {} letters about rope, tar and sails on day {} of the trial. "
+    answers = "Elephants eat bark. ", "Lions hunt zebras at night. ", "Whales sing songs under water. "
+    text = "".join(answer + "".join(sentence.format(100 + i, i) for i in range(7)) for answer in answers)  # 512 tokens
+    query = "What do elephants eat, when do lions hunt zebras and where do whales sing songs?"
+    (result,) = side.rerank(side.Rerank(model=offline), [side.chunk(text)], query)
     found = side.metadata(result)["latelens"]
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert len(json.dumps(found).encode()) < 2048
-    assert len(found["evidence"]) == 3
+    assert {item["text"] for item in found["evidence"]} == {answer.strip() for answer in answers}
     assert type(side.score(result)) is float
 
 

@@ -82,9 +82,7 @@ class PyLateEncoder(TokenEncoder):
     out every unknown token of a document; a warning says so at loading.
     """
 
-    def __init__(
-        self, model: ColBERT, *, name: str, batch_size: int | None = None, route: Route | None = None
-    ) -> None:
+    def __init__(self, model: ColBERT, *, name: str, batch_size: int | None = None, route: Route | None = None) -> None:
         super().__init__(
             name=name,
             tokenizer=model.tokenizer,

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-
 Engine = Literal["torch", "openvino"]
 Speed = Literal["exact", "fast"]
 
@@ -59,6 +57,7 @@ def routes(*, engine: str, dtype: str | None, speed: str, device: str | None, ex
         raise ValueError("PyLate runs on torch only; engine='openvino' needs sentence-transformers 6")
     if speed == "exact":
         return [Route("openvino" if engine == "openvino" else "torch", dtype)]
+    import torch
     from sentence_transformers.util import get_device_name
 
     kind = torch.device(device or get_device_name()).type
@@ -72,6 +71,8 @@ def routes(*, engine: str, dtype: str | None, speed: str, device: str | None, ex
 
 def route_of(transformer: Any) -> Route:
     """How a model that the user loaded runs."""
+    import torch
+
     if not isinstance(transformer, torch.nn.Module):
         return Route("openvino", str(getattr(transformer, "ov_config", {}).get("INFERENCE_PRECISION_HINT")))
     dtype = next((str(each.dtype).removeprefix("torch.") for each in transformer.parameters()), None)
@@ -103,6 +104,8 @@ def _has_openvino() -> bool:
 
 def _multiplies_bfloat16() -> bool:
     """Whether the processor has instructions for it; where it has none, bfloat16 is slower than float32."""
+    import torch
+
     try:
         found: Mapping[str, Any] = torch.cpu.get_capabilities()
     except AttributeError:  # before torch 2.11

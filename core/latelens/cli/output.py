@@ -1,0 +1,113 @@
+"""What the command prints and writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+
+from latelens.cli.search import Hit
+from latelens.evidence import EvidenceSpan
+from latelens.render.heat import ledger
+from latelens.render.terminal import format_ledger, format_ranking
+
+VERSION = 1
+
+
+def show(hits: Sequence[Hit], *, why: bool) -> RenderableType:
+    """The passages, best first, each followed by its ledger if asked for."""
+    names = [hit.passage.place for hit in hits]
+    if not why:
+        return format_ranking([hit.ranked for hit in hits], names=names)
+    parts: list[RenderableType] = []
+    for rank, hit in enumerate(hits, start=1):
+        parts += [format_ranking([hit.ranked], names=names, first_rank=rank), format_ledger(hit.ranked.explanation)]
+    return Group(*parts)
+
+
+def as_json(hits: Sequence[Hit], *, question: str, model: str | None, files: int, passages: int, why: bool) -> str:
+    """The result as JSON of builtin types; positions are characters (code points) of the file's text."""
+    described = {
+        "version": VERSION,
+        "question": question,
+        "model": model,
+        "files": files,
+        "passages": passages,
+        "results": [_describe(hit, rank, why=why) for rank, hit in enumerate(hits, start=1)],
+    }
+    return json.dumps(described, indent=2)
+
+
+def _describe(hit: Hit, rank: int, *, why: bool) -> dict[str, Any]:
+    passage, ranked = hit.passage, hit.ranked
+    described = {
+        "rank": rank,
+        "file": passage.file.name,
+        "page": passage.file.page_at(passage.start),
+        "line": passage.file.line_at(passage.start),
+        "start": passage.start,
+        "end": passage.end,
+        "text": passage.text,
+        "score": ranked.score,
+        "mean_similarity": ranked.explanation.mean_similarity,
+        "complete": ranked.explanation.document.complete,
+        "evidence": [_describe_span(span, passage.start) for span in ranked.evidence],
+    }
+    if why:
+        described["ledger"] = [
+            {
+                "query": line.label,
+                "kind": line.kind.name.lower(),
+                "matched": list(line.matched),
+                "contribution": line.contribution,
+            }
+            for line in ledger(ranked.explanation)
+        ]
+    return described
+
+
+def _describe_span(span: EvidenceSpan, start: int) -> dict[str, Any]:
+    return {
+        "start": start + span.start,
+        "end": start + span.end,
+        "text": span.text,
+        "score": span.score,
+        "drop": span.drop,
+        "query_words": list(span.query_words),
+        "phrase_start": start + span.phrase_start,
+        "phrase_end": start + span.phrase_end,
+    }
+
+
+def check_plot(target: str) -> None:
+    """Refuse before the long work a picture that could not be drawn or written after it.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If it writes no pictures with such a suffix.
+    """
+    from latelens.render import plot
+
+    known = sorted(plot.Picture().canvas.get_supported_filetypes())
+    if Path(target).suffix.lower().removeprefix(".") not in known:
+        raise ValueError(f"--plot {target!r} must end in one of .{', .'.join(known)}")
+
+
+def write_plot(hits: Sequence[Hit], target: str) -> None:
+    """Draw the best passage against the question."""
+    from latelens.render import plot
+
+    plot.plot_similarity(hits[0].ranked.explanation).savefig(target, dpi=150, bbox_inches="tight")
+
+
+def write_html(hits: Sequence[Hit], target: str) -> None:
+    """Write a report on all passages."""
+    from latelens.render.html import report
+
+    report([hit.ranked for hit in hits], names=[hit.passage.place for hit in hits]).save(target)

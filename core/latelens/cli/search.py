@@ -1,0 +1,79 @@
+"""The passages of some files, ranked for a question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from latelens.cache import EmbeddingCache
+from latelens.encoders import Encoder
+from latelens.evidence import find_evidence
+from latelens.files import FileText
+from latelens.passages import split_passages
+from latelens.ranking import Ranked, rerank
+
+# Passages to encode and rank at a time: all at once would need 0.25 MB each (160 tokens of 384 numbers), 64 keep
+# the progress bar moving.
+_SLAB = 64
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A few sentences of a file: ``file.text[start:end]``."""
+
+    file: FileText
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        """The passage as it stands in the file."""
+        return self.file.text[self.start : self.end]
+
+    @property
+    def place(self) -> str:
+        """Where to find it: ``manual.pdf, page 3`` or ``notes.txt:12``."""
+        name = "(standard input)" if self.file.name == "-" else self.file.name
+        if page := self.file.page_at(self.start):
+            return f"{name}, page {page}"
+        line = self.file.line_at(self.start)
+        return f"{name}:{line}" if line else name
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A passage and its place in the ranking; ``ranked.index`` is its place in the list of hits."""
+
+    passage: Passage
+    ranked: Ranked
+
+
+def cut(file: FileText) -> list[Passage]:
+    """Passages of a file, in order."""
+    return [Passage(file, start, end) for start, end in split_passages(file.text)]
+
+
+def search(
+    question: str,
+    passages: Sequence[Passage],
+    encoder: Encoder,
+    *,
+    top: int,
+    min_score: float | None = None,
+    cache: EmbeddingCache | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> list[Hit]:
+    """Rank passages and keep the best `top`; `advance` is told how many more were read."""
+    best: list[Hit] = []
+    for first in range(0, len(passages), _SLAB):
+        slab = passages[first : first + _SLAB]
+        texts = [passage.text for passage in slab]
+        found = rerank(question, texts, encoder, explain="off", top_n=top, min_score=min_score, cache=cache)
+        best += [Hit(slab[ranked.index], ranked) for ranked in found]
+        best = sorted(best, key=lambda hit: -hit.ranked.score)[:top]
+        if advance is not None:
+            advance(len(slab))
+    return [
+        replace(hit, ranked=replace(hit.ranked, index=i, evidence=find_evidence(hit.ranked.explanation)))
+        for i, hit in enumerate(best)
+    ]
