@@ -78,7 +78,8 @@ def find_evidence(
     similarity = explanation.similarity.take(grouped.rows, axis=1)  # (query rows, rows by sentence) float32
     best = np.maximum.reduceat(similarity, grouped.starts[:-1], axis=1)  # (query rows, sentences) float32
     earned = best[asked.rows]  # (rows of words, sentences) float32
-    reached = np.add.reduceat(earned, asked.starts, axis=0) / asked.counts[:, None]  # (words, sentences) float32
+    reached = np.add.reduceat(earned, asked.starts, axis=0)
+    reached /= asked.counts[:, None]  # (words, sentences) float32
     scores = reached.sum(axis=0, dtype=np.float64)
     answered = explanation.word_strengths >= COVERED
     owners = np.where(answered, reached.argmax(axis=1), -1).tolist()  # each word's sentence

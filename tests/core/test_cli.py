@@ -196,7 +196,7 @@ def test_a_pipe_gets_plain_text_of_80_columns_whatever_its_encoding(tmp_path):
     done = run("How much do I pay for my toddler?", "-", text=text.encode(), PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b">>") == done.stdout.count(b"<<") > 0
-    assert b">>Tickets cost nine euros.<<" in done.stdout
+    assert b">>Tickets cost nine euros.<<" in b" ".join(done.stdout.split())
     assert b"\x1b" not in done.stdout
     assert max(map(len, done.stdout.decode("ascii").splitlines())) <= 80 + 5 * len(
         "½\ufffdКофе"
