@@ -8,23 +8,29 @@ from latelens.encoders import Encoder, ModelInfo, list_models, load_encoder
 from latelens.evidence import EvidenceSpan, find_evidence
 from latelens.explanation import Explanation, Match, explain
 from latelens.metadata import read_evidence
+from latelens.miss import Miss, WordMiss, explain_miss
 from latelens.ranking import Ranked, rerank
+from latelens.relevance import Calibration
 
 __all__ = [
+    "Calibration",
     "Contrast",
     "EmbeddingCache",
     "Encoder",
     "EvidenceSpan",
     "Explanation",
     "Match",
+    "Miss",
     "ModelInfo",
     "Ranked",
     "TokenEmbeddings",
     "TokenKind",
     "WordGain",
+    "WordMiss",
     "__version__",
     "contrast",
     "explain",
+    "explain_miss",
     "find_evidence",
     "list_models",
     "load_encoder",

@@ -36,6 +36,7 @@ def to_metadata(
         "query": query,
         "score": ranked.score,
         "mean_similarity": explanation.mean_similarity,
+        "relevance": ranked.relevance,
         "rank": rank,
         "retrieval_score": retrieval_score,
         "complete": explanation.document.complete,

@@ -14,6 +14,7 @@ from latelens.encoders import Encoder
 from latelens.evidence import EvidenceSpan, find_evidence
 from latelens.explanation import Explanation
 from latelens.explanation import explain as explain_score
+from latelens.relevance import Calibration
 from latelens.text import is_visible
 
 ExplainMode = Literal["off", "evidence", "tokens"]
@@ -33,12 +34,15 @@ class Ranked:
         Every match behind the score.
     evidence
         The sentences that answer the query, best first; empty with ``explain="off"``.
+    relevance
+        Probability, 0..1, that the document answers the query; None where the encoder has no calibration.
     """
 
     index: int
     score: float
     explanation: Explanation
     evidence: tuple[EvidenceSpan, ...]
+    relevance: float | None = None
 
     def _repr_html_(self) -> str:
         """Called by notebooks; `latelens.render.html.report` shows a whole ranking."""
@@ -55,6 +59,7 @@ def rerank(
     top_n: int | None = None,
     explain: ExplainMode = "evidence",
     min_score: float | None = None,
+    min_relevance: float | None = None,
     max_spans: int = 3,
     cache: EmbeddingCache | None = None,
     show_progress: bool = False,
@@ -73,6 +78,9 @@ def rerank(
         ``"off"`` skips the evidence; ``"evidence"`` and ``"tokens"`` find it.
     min_score
         Leave out documents with a lower score. The raw score grows with the query's length.
+    min_relevance
+        Leave out documents that answer the query with a lower probability, 0..1: one threshold for short and long
+        queries. The encoder needs a calibration, see `latelens.calibrate`.
     max_spans
         Evidence sentences for each document at most.
     cache
@@ -85,7 +93,7 @@ def rerank(
     ValueError, TypeError
         If an argument is out of range or of the wrong type.
     """
-    check_options(top_n=top_n, explain=explain, min_score=min_score)
+    check_options(top_n=top_n, explain=explain, min_score=min_score, min_relevance=min_relevance)
     if not isinstance(query, str):
         raise TypeError(f"query must be a str, got {type(query).__name__}: {query!r:.80}")
     if not len(documents):
@@ -97,20 +105,39 @@ def rerank(
             stacklevel=2,
         )
     explanations = _explanations(query, documents, encoder, cache=cache, show_progress=show_progress)
-    order = sorted(range(len(documents)), key=lambda i: -explanations[i].score)
-    kept = [i for i in order if min_score is None or explanations[i].score >= min_score][:top_n]
-    return [
-        Ranked(
-            index=i,
-            score=explanations[i].score,
-            explanation=explanations[i],
-            evidence=() if explain == "off" else find_evidence(explanations[i], max_spans=max_spans),
+    calibration = calibration_of(encoder, needed=min_relevance is not None)
+    found: list[Ranked] = []
+    for i in sorted(range(len(documents)), key=lambda i: -explanations[i].score):
+        explanation = explanations[i]
+        if len(found) == top_n or (min_score is not None and explanation.score < min_score):
+            break
+        relevance = calibration.relevance(explanation) if calibration else None
+        if min_relevance is None or (relevance is not None and relevance >= min_relevance):
+            evidence = () if explain == "off" else find_evidence(explanation, max_spans=max_spans)
+            found.append(Ranked(i, explanation.score, explanation, evidence, relevance))
+    return found
+
+
+def calibration_of(encoder: Encoder, *, needed: bool) -> Calibration | None:
+    """The calibration that an encoder carries.
+
+    Raises
+    ------
+    ValueError
+        If it is needed and there is none.
+    """
+    calibration: Calibration | None = getattr(encoder, "calibration", None)
+    if calibration is None and needed:
+        raise ValueError(
+            f"{encoder.name!r} has no calibration, so min_relevance means nothing: make one with `python -m "
+            "latelens.calibrate` and give it to load_encoder(..., calibration=FILE), or use min_score"
         )
-        for i in kept
-    ]
+    return calibration
 
 
-def check_options(*, top_n: int | None, explain: str, min_score: float | None) -> None:
+def check_options(
+    *, top_n: int | None, explain: str, min_score: float | None, min_relevance: float | None = None
+) -> None:
     """Refuse options that are out of range; adapters call it when they are made."""
     if top_n is not None and (isinstance(top_n, bool) or not isinstance(top_n, int)):
         raise TypeError(f"top_n must be an int or None, got {type(top_n).__name__}: {top_n!r}")
@@ -120,6 +147,8 @@ def check_options(*, top_n: int | None, explain: str, min_score: float | None) -
         raise ValueError(f"explain must be 'off', 'evidence' or 'tokens', got {explain!r}")
     if min_score is not None and not math.isfinite(min_score):
         raise ValueError(f"min_score must be a finite number or None, got {min_score}")
+    if min_relevance is not None and not 0 <= min_relevance <= 1:
+        raise ValueError(f"min_relevance must be between 0 and 1 or None, got {min_relevance}")
 
 
 def _explanations(

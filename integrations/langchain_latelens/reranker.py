@@ -45,6 +45,8 @@ class LateInteractionRerank(BaseDocumentCompressor):
         ``"evidence"``; ``"tokens"`` adds every token match; ``"off"`` leaves the score alone.
     min_score
         Leave out documents with a lower MaxSim score.
+    min_relevance
+        Leave out documents that answer with a lower probability, 0..1; the model needs a calibration.
     cache
         True keeps embeddings in memory, False encodes anew, a path keeps them in a folder too.
     batch_size
@@ -59,6 +61,7 @@ class LateInteractionRerank(BaseDocumentCompressor):
     top_n: int | None = Field(default=5, strict=True)
     explain_mode: ExplainMode = Field(default="evidence", alias="explain")
     min_score: float | None = None
+    min_relevance: float | None = None
     cache: Any = True
     batch_size: int | None = None
     device: str | None = None
@@ -72,7 +75,12 @@ class LateInteractionRerank(BaseDocumentCompressor):
 
     @model_validator(mode="after")
     def _prepare(self) -> Self:
-        check_options(top_n=self.top_n, explain=self.explain_mode, min_score=self.min_score)
+        check_options(
+            top_n=self.top_n,
+            explain=self.explain_mode,
+            min_score=self.min_score,
+            min_relevance=self.min_relevance,
+        )
         self._encoder = LazyEncoder(self.model, device=self.device, batch_size=self.batch_size)
         self._cache = open_cache(self.cache)
         return self
@@ -133,6 +141,7 @@ class LateInteractionRerank(BaseDocumentCompressor):
             top_n=self.top_n,
             explain=self.explain_mode,
             min_score=self.min_score,
+            min_relevance=self.min_relevance,
             cache=self._cache,
             show_progress=self.show_progress,
         )

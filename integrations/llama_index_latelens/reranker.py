@@ -50,6 +50,8 @@ class LateInteractionRerank(BaseNodePostprocessor):
         ``"evidence"``; ``"tokens"`` adds every token match; ``"off"`` leaves the score alone.
     min_score
         Leave out nodes with a lower MaxSim score.
+    min_relevance
+        Leave out nodes that answer with a lower probability, 0..1; the model needs a calibration.
     cache
         True keeps embeddings in memory, False encodes anew, a path keeps them in a folder too.
     batch_size
@@ -64,6 +66,7 @@ class LateInteractionRerank(BaseNodePostprocessor):
     top_n: int | None = Field(default=5, strict=True)
     explain_mode: ExplainMode = Field(default="evidence", alias="explain")
     min_score: float | None = None
+    min_relevance: float | None = None
     cache: Any = True
     batch_size: int | None = None
     device: str | None = None
@@ -77,7 +80,12 @@ class LateInteractionRerank(BaseNodePostprocessor):
 
     @model_validator(mode="after")
     def _prepare(self) -> Self:
-        check_options(top_n=self.top_n, explain=self.explain_mode, min_score=self.min_score)
+        check_options(
+            top_n=self.top_n,
+            explain=self.explain_mode,
+            min_score=self.min_score,
+            min_relevance=self.min_relevance,
+        )
         self._encoder = LazyEncoder(self.model, device=self.device, batch_size=self.batch_size)
         self._cache = open_cache(self.cache)
         return self
@@ -137,6 +145,7 @@ class LateInteractionRerank(BaseNodePostprocessor):
             top_n=self.top_n,
             explain=self.explain_mode,
             min_score=self.min_score,
+            min_relevance=self.min_relevance,
             cache=self._cache,
             show_progress=self.show_progress,
         )

@@ -102,6 +102,13 @@ def test_the_frames_stand_on_the_winners(page):
     assert _framed_values(figure) == pytest.approx([match.similarity for match in page.matches])
 
 
+def test_a_frame_is_not_cut_by_the_white_around_its_neighbour(page):
+    cells = _panel(plot_similarity(page), "similarity")
+    frames, halos = _drawn(cells, Rectangle, "winner"), _drawn(cells, Rectangle, "halo")
+    assert [halo.get_xy() for halo in halos] == [frame.get_xy() for frame in frames]
+    assert max(halo.get_zorder() for halo in halos) < min(frame.get_zorder() for frame in frames)
+
+
 def test_the_bars_are_the_contributions_and_sum_to_the_score_in_the_title(page):
     figure = plot_similarity(page)
     bars = _bars(_panel(figure, "contributions"))
@@ -274,6 +281,13 @@ def test_contrast_draws_both_scores_and_gains_that_sum_to_the_gap(ranked):
     assert _said(figure, "head") == f"page {a.score:.3f} − rain {b.score:.3f} = {told.gap:+.3f}"
 
 
+def test_a_gain_that_rounds_to_zero_has_no_minus(offline, page):
+    other = _explain(offline, QUERY, PAGE + " ")
+    said = [text.get_text() for text in _panel(plot_contrast(other, page), "gains").texts]
+    assert set(said) == {"+0.00"}
+    assert "-0.00" not in [text.get_text() for text in _panel(plot_contrast(page, other), "gains").texts]
+
+
 def test_contrast_of_a_long_query_keeps_the_sum():
     words = [f"word{i}" for i in range(60)]
     a, b = (_explain(FakeEncoder(), " ".join(words), " ".join(words[:n])) for n in (40, 10))
@@ -295,6 +309,17 @@ def test_the_pieces_of_a_ranking_sum_to_the_scores_and_touch(ranked):
     assert [text.get_text() for text in _drawn(bars, Text, "score")] == [f"{item.score:.2f}" for item in ranked]
     labels = [label.get_text() for label in bars.get_yticklabels()]
     assert [label.split()[1] for label in labels] == [f"#{item.index}" for item in ranked]
+
+
+def test_an_upright_word_of_a_ranking_is_no_longer_than_its_bar_is_high(offline):
+    query = "Camels swallow 100 litres of lukewarm drinking water within ten minutes, 大象每天 too."
+    figure = plot_ranking(rerank(query, [RAIN, "Hens drink 250 ml of water a day."], offline))
+    figure.canvas.draw()
+    axes = _panel(figure, "ranking")
+    high = _bars(axes)[0].get_window_extent().height
+    upright = [text for text in axes.texts if text.get_rotation() == 90 and text.get_text()]
+    assert any(text.get_text().endswith("…") for text in upright)
+    assert max(text.get_window_extent().height for text in upright) <= 1.1 * high  # bars are 1.35 apart
 
 
 def test_negative_contributions_go_to_the_left():

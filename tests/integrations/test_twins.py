@@ -46,7 +46,8 @@ def test_both_take_the_same_arguments_in_the_same_order() -> None:
     ]
     assert signatures[0] == signatures[1]
     assert [name for name, _ in signatures[0]] == [
-        "model", "top_n", "explain_mode", "min_score", "cache", "batch_size", "device", "show_progress",
+        "model", "top_n", "explain_mode", "min_score", "min_relevance",
+        "cache", "batch_size", "device", "show_progress",
     ]  # fmt: skip
 
 
@@ -109,6 +110,23 @@ def test_metadata_is_small_finite_json_of_builtin_types(side: Any, offline: Enco
     assert len(json.dumps(found).encode()) < 2048
     assert {item["text"] for item in found["evidence"]} == {answer.strip() for answer in answers}
     assert type(side.score(result)) is float
+
+
+def test_relevance_and_uncovered_words_travel_and_a_threshold_on_relevance_filters(side: Any, offline: Encoder) -> None:
+    question = "What do elephants eat in Norway?"
+    texts = ["In Africa elephants eat grass, leaves and bark.", "The committee signed a letter about rope."]
+    chunks = [side.chunk(text) for text in texts]
+    first, second = side.rerank(side.Rerank(model=offline), chunks, question)
+    found = [side.metadata(chunk)["latelens"] for chunk in (first, second)]
+    assert 1 > found[0]["relevance"] > found[1]["relevance"] > 0
+    assert found[0]["uncovered"] == ["Norway"]
+    assert {"elephants", "eat", "Norway"} <= set(found[1]["uncovered"])
+    line = (found[0]["relevance"] + found[1]["relevance"]) / 2
+    assert len(side.rerank(side.Rerank(model=offline, min_relevance=line), chunks, question)) == 1
+    with pytest.raises(ValueError, match="min_relevance must be between 0 and 1 or None, got 2"):
+        side.Rerank(model=offline, min_relevance=2)
+    with pytest.raises(ValueError, match="'fake' has no calibration"):
+        side.rerank(side.Rerank(model=FakeEncoder(), min_relevance=0.5), chunks, question)
 
 
 def test_tokens_sum_to_the_score(side: Any, offline: Encoder) -> None:

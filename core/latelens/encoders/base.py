@@ -21,6 +21,7 @@ from latelens.encoders.batches import PlannedWindow, batches
 from latelens.encoders.rows import EncodedWindow, assemble, clean_surrogates
 from latelens.encoders.speed import Route
 from latelens.encoders.windows import plan_windows
+from latelens.relevance import Calibration
 from latelens.text import is_visible, words
 
 # Raise when rows, spans or windows are made differently: old cache entries then no longer match.
@@ -56,6 +57,7 @@ class TokenEncoder(ABC):
             )
         self.name = name
         self.route = route
+        self.calibration: Calibration | None = None
         self.batch_size = batch_size or (_CPU_BATCH if device.type == "cpu" else _ACCELERATOR_BATCH)
         self._tokenizer = tokenizer
         with _LOCKS_LOCK:

@@ -9,6 +9,7 @@ from typing import Any
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.loading import load_encoder
 from latelens.encoders.protocol import Encoder
+from latelens.relevance import Calibration
 
 
 class LazyEncoder:
@@ -31,6 +32,11 @@ class LazyEncoder:
     def fingerprint(self) -> str:
         """The loaded encoder's fingerprint."""
         return self._encoder.fingerprint
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The loaded encoder's calibration, if it has one."""
+        return getattr(self._encoder, "calibration", None)
 
     @property
     def dim(self) -> int:

@@ -18,6 +18,7 @@ from latelens.encoders.models import say_licence
 from latelens.encoders.offline import OFFLINE_MODEL, offline_model_path
 from latelens.encoders.protocol import Encoder
 from latelens.encoders.speed import Engine, Route, Speed, check, routes
+from latelens.relevance import Calibration, packaged_calibration
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def load_encoder(
     local_files_only: bool = False,
     trust_remote_code: bool = False,
     model_kwargs: Mapping[str, Any] | None = None,
+    calibration: Calibration | str | os.PathLike[str] | None = None,
 ) -> Encoder:
     """Load a late-interaction encoder.
 
@@ -65,6 +67,9 @@ def load_encoder(
         Choose by hand instead: ``"torch"`` or ``"openvino"``, and the number format of weights and products.
     revision, local_files_only, trust_remote_code, model_kwargs
         Passed to sentence-transformers. Code from a hub never runs unless you say so.
+    calibration
+        What makes a relevance of a score: a `Calibration`, or the file that ``python -m latelens.calibrate`` wrote.
+        None takes the one that comes with latelens for this name, if any. Not for an `Encoder`, which has its own.
 
     Raises
     ------
@@ -80,9 +85,10 @@ def load_encoder(
     check(engine, dtype, speed)
     if isinstance(model, Encoder):
         return model
+    given = Calibration.load(calibration) if isinstance(calibration, str | os.PathLike) else calibration
     chosen = _backend(backend)
     if not isinstance(model, str | os.PathLike):
-        return cast("Encoder", chosen.encoder_of(model, name=_name_of(model), batch_size=batch_size))
+        return _calibrated(chosen.encoder_of(model, name=_name_of(model), batch_size=batch_size), given)
     wanted = routes(engine=engine, dtype=dtype, speed=speed, device=device, exports=chosen.EXPORTS)
     name = os.fspath(model)
     say_licence(name)
@@ -95,7 +101,13 @@ def load_encoder(
     }
     late = _is_late_interaction(where, revision=revision, local_files_only=local_files_only)
     loaded, route = _open(chosen, where, wanted, model_kwargs, late=late, **options)
-    return cast("Encoder", chosen.encoder_of(loaded, name=name, batch_size=batch_size, route=route))
+    encoder = chosen.encoder_of(loaded, name=name, batch_size=batch_size, route=route)
+    return _calibrated(encoder, given or (None if Path(name).is_dir() else packaged_calibration(name)))
+
+
+def _calibrated(encoder: Any, calibration: Calibration | None) -> Encoder:
+    encoder.calibration = calibration
+    return cast("Encoder", encoder)
 
 
 def _open(

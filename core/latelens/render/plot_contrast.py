@@ -127,7 +127,7 @@ def _draw_gains(ax: Axes, y: NDArray[np.float64], pairs: Sequence[_Pair], names:
         _, colour, hatch = _SIDES[gain < 0]
         ax.barh(place, gain, height=0.6, color=colour, hatch=hatch, ec="white", lw=0, gid="gain")
         end, align = gain + (0.04 if gain >= 0 else -0.04) * reach, "left" if gain >= 0 else "right"
-        ax.text(end, place, f"{gain:+.2f}", va="center", ha=align, fontsize=8)
+        ax.text(end, place, f"{round(gain, 2) + 0.0:+.2f}", va="center", ha=align, fontsize=8)
     ax.axvline(0, color="#666666", lw=0.8)
     low, high = min(0.0, *gains), max(0.0, *gains)
     ax.set(xlim=(low - 0.5 * reach, high + 0.5 * reach), ylim=(y[-1] + 0.6, -0.6), xticks=[], yticks=[])

@@ -13,7 +13,7 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.render.heat import top_similarity
 
 try:
-    from matplotlib import font_manager, patheffects
+    from matplotlib import font_manager
 except ModuleNotFoundError as error:
     if error.name != "matplotlib":
         raise
@@ -38,7 +38,6 @@ _STOPS = (
 )
 COLOURS = LinearSegmentedColormap.from_list("latelens", _STOPS)
 BLUE, ORANGE, GREY, INK = "#0b5394", "#f0a132", "#8c8c8c", "#1a1a1a"
-HALO = (patheffects.withStroke(linewidth=3, foreground="white"),)
 # Stands for characters that no installed font draws.
 MISSING = "□"
 _MISSING_NOTE = f"{MISSING}: no installed font has this character"

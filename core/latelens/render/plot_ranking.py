@@ -14,6 +14,8 @@ from latelens.render import plot_figure as base
 from latelens.render.heat import LedgerLine, ledger, one_query
 
 _TOP, _BOTTOM = 0.45, 0.5
+# Inches of tick labels: five letters, a little smaller, are as long as a bar is high.
+_UPRIGHT = 0.36
 
 
 def plot_ranking(
@@ -89,8 +91,16 @@ def _name_piece(ax: Axes, place: tuple[float, float], line: LedgerLine, room: fl
     label = base.shorten(line.label, 16)
     across = 0.85 * base.width_of([label]) + 0.03 < room
     if not across:
-        label = base.shorten(line.label, 5) if room > 0.14 else ""
+        label = _upright(line.label) if room > 0.14 else ""
     text = ax.text(*place, label, ha="center", va="center", fontsize=8, rotation=0 if across else 90, color=ink)
     base.plain(text)
     if not line.is_word:
         text.set_bbox({"fc": "#ececec", "ec": "none", "pad": 1})
+
+
+def _upright(label: str) -> str:
+    """What of a word is no longer than a bar is high."""
+    if base.width_of([label]) <= _UPRIGHT:
+        return label
+    cut = (base.shorten(label, most) for most in (4, 3, 2))
+    return next(text for text in cut if base.width_of([text]) < _UPRIGHT)
