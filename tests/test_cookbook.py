@@ -23,6 +23,7 @@ pytest.importorskip("ipykernel", reason="ipykernel is not installed")
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 from nbclient import NotebookClient
 from PIL import Image
+from PIL.Image import Quantize
 
 from latelens.encoders import DEFAULT_MODEL
 
@@ -112,9 +113,9 @@ def _cleaned(notebook: Any) -> Any:
 
 
 def _smaller(picture: str) -> str:
-    """The picture with a palette of 128 colours, which takes a third of the bytes and looks the same."""
+    """The picture with a palette of 256 colours, which takes a third of the bytes and looks the same."""
     out = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB").quantize(128).save(out, "png", optimize=True)
+    Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB").quantize(256, method=Quantize.MAXCOVERAGE).save(out, "png", optimize=True)
     return base64.b64encode(out.getvalue()).decode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,17 +62,16 @@ def find_evidence(
     """Choose the sentences of an explained document that answer the query, the best one first.
 
     A sentence's score is MaxSim of the query's words over the rows of that sentence, encoded in the context
-    of the whole chunk; a word of many pieces counts once, a function word less. Further sentences follow, those that add most first, if
-    two words match there clearly better than in the sentences before them, or one very clearly: the coverage that
-    a question of several parts needs. Special, marker and expansion rows never make a span. `sentences` replaces the
-    built-in splitter: spans of the document's text, in order and disjoint. A document without visible text has no
-    evidence.
+    of the whole chunk; a word of many pieces counts once, a function word less. Further sentences follow, those
+    that add most first, if two words match there clearly better than in the sentences before them, or one very
+    clearly: the coverage that a question of several parts needs. Special, marker and expansion rows never make a
+    span. `sentences` replaces the built-in splitter: spans of the document's text, in order and disjoint. A
+    document without visible text has no evidence.
     """
     if max_spans < 1:
         raise ValueError(f"max_spans must be at least 1, got {max_spans}; use explain='off' for no evidence")
     text = explanation.document.text
-    spans = split_sentences(text) if sentences is None else _checked(sentences, text)
-    grouped = _by_sentence(explanation.document, spans)
+    grouped = _sentences_of(explanation.document, sentences)
     asked = query_words(explanation.query)
     if not len(grouped.sentences) or not len(asked.rows):
         return ()
@@ -88,7 +88,7 @@ def find_evidence(
     for i in _cover(reached, int(scores.argmax()), asked.weights, explanation.deviation, max_spans):
         start, end = grouped.sentences[i].tolist()
         inside = slice(grouped.starts[i], grouped.starts[i + 1])
-        matched = grouped.rows[inside][similarity[:, inside].argmax(axis=1)[asked.rows]]
+        matched = grouped.rows[inside][similarity[asked.rows, inside].argmax(axis=1)]
         phrase_start, phrase_end = _densest(explanation.document, start, end, matched, earned[:, i])
         span = EvidenceSpan(
             start=start,
@@ -144,6 +144,19 @@ def _checked(sentences: Sequence[tuple[int, int]], text: str) -> Sequence[tuple[
             )
         previous = end
     return sentences
+
+
+# A cached document meets many queries; its sentences go when it goes.
+_KNOWN: weakref.WeakKeyDictionary[TokenEmbeddings, _Sentences] = weakref.WeakKeyDictionary()
+
+
+def _sentences_of(document: TokenEmbeddings, sentences: Sequence[tuple[int, int]] | None) -> _Sentences:
+    if sentences is not None:
+        return _by_sentence(document, _checked(sentences, document.text))
+    known = _KNOWN.get(document)
+    if known is None:
+        known = _KNOWN[document] = _by_sentence(document, split_sentences(document.text))
+    return known
 
 
 def _by_sentence(document: TokenEmbeddings, spans: Sequence[tuple[int, int]]) -> _Sentences:

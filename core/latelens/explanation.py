@@ -94,7 +94,8 @@ class Explanation:
     @cached_property
     def _sums(self) -> NDArray[np.float32]:
         """Sum of each query row's similarities, (query rows,) float32."""
-        return self.similarity.sum(axis=1)
+        sums: NDArray[np.float32] = self.similarity.sum(axis=1)
+        return sums
 
     @property
     def deviation(self) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import sentence_transformers
 import torch
 from numpy.typing import NDArray
 
@@ -140,7 +141,7 @@ def warm(encoder, texts, question, repetitions) -> None:
 
 def plain_encode(encoder, texts, batch_size) -> object:
     """What the library under the encoder does by itself."""
-    if hasattr(encoder.model, "encode_document"):
+    if hasattr(sentence_transformers, "MultiVectorEncoder"):
         return encoder.model.encode_document(texts, batch_size=batch_size)
     return encoder.model.encode(texts, batch_size=batch_size, is_query=False)
 

@@ -95,6 +95,7 @@ class PyLateEncoder(TokenEncoder):
                 f"{name!r} lower-cases texts outside its tokenizer, which moves characters; resave it without"
             )
         self.model = model.eval()
+        self._positions = positions(model[0].auto_model)
         missing = [word for word in model.skiplist_words if self._is_unknown(word)]
         if missing:
             warnings.warn(
@@ -138,7 +139,7 @@ class PyLateEncoder(TokenEncoder):
 
     def _limit(self, task: str) -> int:
         length = self.model.query_length if task == "query" else self.model.document_length
-        limits = [limit for limit in (length, positions(self.model[0].auto_model)) if limit]
+        limits = [limit for limit in (length, self._positions) if limit]
         return min(limits) - (self._prefix_id(task) is not None)  # PyLate puts the prefix in after tokenizing
 
     def _prompt(self, task: str) -> str:

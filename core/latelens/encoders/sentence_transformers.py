@@ -80,6 +80,7 @@ class SentenceTransformersEncoder(TokenEncoder):
         )
         self.model = model.eval()
         self._transformer: Any = transformer
+        self._positions = positions(transformer.auto_model)
         self._unit = any(isinstance(module, Normalize) for module in model)
         # An exported model has one request for all calls: two threads at once would read each other's output.
         exported = not isinstance(transformer.auto_model, torch.nn.Module)
@@ -126,7 +127,7 @@ class SentenceTransformersEncoder(TokenEncoder):
         transformer = self._transformer
         asked = transformer.query_length if task == "query" else transformer.document_length
         asked = (self._fixed_width() if task == "query" else None) or asked or self.model.max_seq_length
-        limits = [int(limit) for limit in (asked, positions(transformer.auto_model)) if limit]
+        limits = [int(limit) for limit in (asked, self._positions) if limit]
         return min(limits, default=int(1e9))
 
     def _forward(self, slices: list[str], starts: list[int], task: str) -> list[EncodedWindow]:
