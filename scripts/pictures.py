@@ -65,7 +65,11 @@ def _photograph(page: Path) -> Image.Image:
         raise SystemExit(f"the report is photographed by a browser: install one of {', '.join(BROWSERS)}")
     target = page.with_suffix(".png")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    command += [f"--user-data-dir={page.parent / 'browser'}", "--window-size=860,1500", "--force-device-scale-factor=1.5"]
+    command += [
+        f"--user-data-dir={page.parent / 'browser'}",
+        "--window-size=860,1500",
+        "--force-device-scale-factor=1.5",
+    ]
     command += [f"--screenshot={target}", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     picture = Image.open(target)
@@ -75,11 +79,11 @@ def _photograph(page: Path) -> Image.Image:
 
 def _terminal(folder: Path, names: list[str]) -> str:
     """What the command prints, as a picture of a terminal."""
-    command = [sys.executable, "-m", "latelens", QUESTION, *names, "--top", "2", "--why"]
+    command = [sys.executable, "-m", "latelens", QUESTION, *names, "--top", "1", "--why"]
     terminal = {"FORCE_COLOR": "1", "COLORTERM": "truecolor", "TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
     done = subprocess.run(command, check=True, capture_output=True, cwd=folder, env=os.environ | terminal)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(f'$ latelens "{QUESTION}" *.txt --top 2 --why\n', highlight=False, markup=False)
+    console.print(f'$ latelens "{QUESTION}" *.txt --top 1 --why\n', highlight=False, markup=False)
     console.print(Text.from_ansi(done.stdout.decode()))
     svg = console.export_svg(title="latelens", theme=MONOKAI, unique_id="latelens")
     # A code host shows pictures that load nothing: without the web font, letters keep their width and place.

@@ -16,11 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
-
-nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
-pytest.importorskip("ipykernel", reason="ipykernel is not installed")
-pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 from nbclient import NotebookClient
 from PIL import Image
 from PIL.Image import Quantize
@@ -115,7 +112,9 @@ def _cleaned(notebook: Any) -> Any:
 def _smaller(picture: str) -> str:
     """The picture with a palette of 256 colours, which takes a third of the bytes and looks the same."""
     out = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB").quantize(256, method=Quantize.MAXCOVERAGE).save(out, "png", optimize=True)
+    Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB").quantize(256, method=Quantize.MAXCOVERAGE).save(
+        out, "png", optimize=True
+    )
     return base64.b64encode(out.getvalue()).decode()
 
 

@@ -63,7 +63,7 @@ class Examples:
         return probabilities
 
 
-def read_questions(folder: Path, *, limit: int | None = None) -> list[Question]:
+def read_questions(folder: Path) -> list[Question]:
     """Queries with at least one answer, in the order of the sha1 of their id."""
     answers: dict[str, set[str]] = {}
     for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines()[1:]:
@@ -75,7 +75,7 @@ def read_questions(folder: Path, *, limit: int | None = None) -> list[Question]:
         for line in _lines(folder / "queries.jsonl")
         if line["id"] in answers
     ]
-    return sorted(found, key=lambda question: hashlib.sha1(question.id.encode()).hexdigest())[:limit]
+    return sorted(found, key=lambda question: hashlib.sha1(question.id.encode()).hexdigest())
 
 
 def find_examples(
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="data to fit on")
     parser.add_argument("--test", type=Path, action="append", default=[], help="more data to measure on")
     parser.add_argument("--output", type=Path, help="where to write the calibration, as JSON")
-    parser.add_argument("--limit", type=int, help="use only so many queries")
+    parser.add_argument("--limit", type=int, help="use at most so many queries for each row of the table")
     parser.add_argument("--speed", choices=("exact", "fast"), default="exact")
     options = parser.parse_args(arguments)
     try:
@@ -161,14 +161,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> tuple[Calibration, list[tuple[str, int, dict[str, float]]]]:
     encoder = load_encoder(options.model, speed=options.speed)
-    questions = read_questions(options.folder, limit=options.limit)
-    fitted, held = ([question for question in questions if question.fitted is wanted] for wanted in (True, False))
+    questions = read_questions(options.folder)
+    fitted, held = (
+        [question for question in questions if question.fitted is wanted][: options.limit] for wanted in (True, False)
+    )
     progress = sys.stderr.isatty()
     examples = find_examples(encoder, options.folder, fitted, show_progress=progress)
     source = f"{len(examples.labels) // 2} queries of {options.folder.resolve().parent.name}/{options.folder.name}"
     calibration = fit(examples, model=options.model, fitted_on=source)
     sets = [("fitted on", options.folder, fitted), ("held out", options.folder, held)]
-    sets += [(str(folder), folder, read_questions(folder, limit=options.limit)) for folder in options.test]
+    sets += [(str(folder), folder, read_questions(folder)[: options.limit]) for folder in options.test]
     rows = []
     for name, folder, asked in sets:
         found = examples if asked is fitted else find_examples(encoder, folder, asked, show_progress=progress)

@@ -35,7 +35,12 @@ class Calibration:
     fitted_on: str
 
     def relevance(self, explanation: Explanation) -> float:
-        """Probability that the chunk answers the query, where a right chunk and its best rival are as likely."""
+        """Probability that the chunk answers the query, where a right chunk and its best rival are as likely.
+
+        0 where either has no visible text.
+        """
+        if not len(explanation.document.content_rows()) or not len(explanation.word_strengths):
+            return 0.0
         logit = (
             self.strength * explanation.strength + self.length * math.log(len(explanation.document)) + self.intercept
         )
