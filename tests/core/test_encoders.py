@@ -666,6 +666,18 @@ def test_a_fingerprint_changes_with_one_weight_and_with_settings_that_weights_do
     activation[1].activation_function = torch.nn.Tanh()
     lower = MultiVectorEncoder(path, device="cpu")
     lower.tokenizer.backend_tokenizer.normalizer = None
+    mask = MultiVectorEncoder(path, device="cpu")
+    mask.tokenizer.mask_token = "[unused0]"  # the token that expands a query
     half, brain = (MultiVectorEncoder(path, device="cpu").to(dtype) for dtype in (torch.float16, torch.bfloat16))
-    changed = (weight, heads, activation, lower, half, brain)
-    assert len({base, *(load_encoder(model).fingerprint for model in changed)}) == 7
+    changed = (weight, heads, activation, lower, mask, half, brain)
+    assert len({base, *(load_encoder(model).fingerprint for model in changed)}) == 8
+
+
+@needs_multi_vector
+def test_pooled_token_vectors_cannot_be_explained_and_are_refused():
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
+    model = MultiVectorEncoder(str(tiny_models.checkpoint(ANY)), device="cpu")
+    model.append(HierarchicalTokenPooling(pool_factor=2))
+    with pytest.raises(ValueError, match="pools its token vectors.*cannot be explained; remove its token pooling"):
+        load_encoder(model)

@@ -18,14 +18,14 @@ def test_the_schema_is_the_documented_one() -> None:
     (ranked,) = rerank(QUERY, [TEXT], FakeEncoder())
     found = to_metadata(ranked, query=QUERY, model="fake", rank=1, retrieval_score=0.5, source_start=100, tokens=True)
     assert list(found) == [
-        "version", "model", "query", "score", "mean_similarity", "rank", "retrieval_score", "complete",
-        "evidence", "tokens",
+        "version", "model", "query", "score", "mean_similarity", "relevance", "rank", "retrieval_score", "complete",
+        "evidence", "uncovered", "tokens",
     ]  # fmt: skip
     assert found["score"] == 3.0
     assert found["mean_similarity"] == 3.0 / 5
     assert found["evidence"] == [
         {
-            "start": 11, "end": 31, "text": "Elephants eat grass.", "score": 2.0, "drop": 2.0,
+            "start": 11, "end": 31, "text": "Elephants eat grass.", "score": 0.5, "drop": 2.0,
             "query_words": ["elephants", "eat"], "phrase_start": 11, "phrase_end": 24,
             "source_start": 111, "source_end": 131,
         }

@@ -166,9 +166,10 @@ def _progress() -> Progress:
 
 
 def _quiet() -> None:
-    """Keep the libraries' own bars off the screen, except the hub's, which shows a download."""
+    """Keep the libraries' own bars and reports off the screen, except the hub's bar, which shows a download."""
     logging = importlib.import_module("transformers.utils.logging")
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def _say(message: str) -> None:

@@ -53,8 +53,10 @@ def _describe(hit: Hit, rank: int, *, why: bool) -> dict[str, Any]:
         "text": passage.text,
         "score": ranked.score,
         "mean_similarity": ranked.explanation.mean_similarity,
+        "relevance": ranked.relevance,
         "complete": ranked.explanation.document.complete,
         "evidence": [_describe_span(span, passage.start) for span in ranked.evidence],
+        "uncovered": list(ranked.explanation.uncovered),
     }
     if why:
         described["ledger"] = [

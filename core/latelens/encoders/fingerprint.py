@@ -19,6 +19,8 @@ def weights_digest(model: torch.nn.Module, tokenizer: Any, *, exported: Any = No
     """
     # Truncation and padding are what the last call happened to set.
     saved = {**json.loads(tokenizer.backend_tokenizer.to_str()), "truncation": None, "padding": None}
+    # Which token expands a query, or pads, is not in the fast tokenizer's own file.
+    saved["special_tokens_map"] = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     digest = hashlib.blake2b(json.dumps(saved).encode("utf-8", "surrogatepass"), digest_size=16)
     for key, tensor in sorted(model.state_dict().items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())

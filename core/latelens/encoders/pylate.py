@@ -124,7 +124,7 @@ class PyLateEncoder(TokenEncoder):
             sorted(model.skiplist),
             model[0].auto_model.config.to_diff_dict(),
             [str(module) for module in list(model)[1:]],
-            str(self.route),
+            self.route.rounding,
         )
 
     @cached_property

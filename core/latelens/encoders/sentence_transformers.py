@@ -101,7 +101,7 @@ class SentenceTransformersEncoder(TokenEncoder):
             self._weights_digest,
             [[self._limit(task), self._prompt(task)] for task in TASKS],
             module_settings(self.model),
-            str(self.route),
+            self.route.rounding,
         )
 
     @cached_property

@@ -33,6 +33,11 @@ class Route:
     def __str__(self) -> str:
         return f"{self.engine} {self.dtype}" if self.dtype else self.engine
 
+    @property
+    def rounding(self) -> str | None:
+        """What shapes vectors beside the weights, for a fingerprint; torch's number format is that of the weights."""
+        return None if self.engine == "torch" else str(self)
+
     def options(self, model_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
         """What a sentence-transformers model is opened with; what the user asks for by name wins."""
         asked: dict[str, Any] = dict(model_kwargs or {})
@@ -74,7 +79,10 @@ def route_of(transformer: Any) -> Route:
     import torch
 
     if not isinstance(transformer, torch.nn.Module):
-        return Route("openvino", str(getattr(transformer, "ov_config", {}).get("INFERENCE_PRECISION_HINT")))
+        # Without a hint OpenVINO decides by the processor.
+        precision = getattr(transformer, "ov_config", {}).get("INFERENCE_PRECISION_HINT", "auto")
+        names = {"f32": None, "bf16": "bfloat16", "f16": "float16"}
+        return Route("openvino", names.get(precision, str(precision)))
     dtype = next((str(each.dtype).removeprefix("torch.") for each in transformer.parameters()), None)
     return Route("torch", dtype)
 

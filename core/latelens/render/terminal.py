@@ -88,11 +88,14 @@ def format_ranking(
     parts: list[RenderableType] = []
     for rank, result in enumerate(ranked, start=first_rank):
         name = f"document {result.index}" if names is None else printable(names[result.index])
-        heading = Text.assemble((f"{rank}. ", "bold"), (name, "bold cyan"), f"  score {result.score:.2f}")
+        relevance = "" if result.relevance is None else f"  relevance {result.relevance:.2f}"
+        heading = Text.assemble((f"{rank}. ", "bold"), (name, "bold cyan"), f"  score {result.score:.2f}{relevance}")
         explanation = result.explanation
         parts += [heading, Padding(EvidenceText(explanation.document.text, result.evidence), (0, 0, 0, 3))]
         if result.evidence:
             parts.append(Padding(_earned(result.evidence), (0, 0, 0, 3)))
+        if explanation.uncovered:
+            parts.append(Text(f"   nothing on: {printable(', '.join(explanation.uncovered))}", "italic"))
         if not explanation.document.complete:
             parts.append(Text("   some characters could not be read by the model", "italic"))
         parts.append(Text())
