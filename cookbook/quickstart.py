@@ -70,7 +70,8 @@ def show(console: Console, rank: int, name: str, score: float, text: str, chunk:
     console.print(f"\n{rank}. {name}, score {score:.2f}", highlight=False)
     console.print(EvidenceText(text, evidence))
     for span in evidence:
-        console.print(f"   {span.score:.2f}  answers: {', '.join(span.query_words) or '-'}", highlight=False, markup=False)
+        answered = ", ".join(span.query_words) or "-"
+        console.print(f"   {span.score:.2f}  answers: {answered}", highlight=False, markup=False)
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ from latelens.text import words
 # the offline model: SQuAD dev (half for tuning) .879, SciFact train .616, pairs of SQuAD questions joined into one
 # .844. The best sentence alone has .885, .591 and .591.
 _CLEAR, _ALONE = 1.0, 3.5
+# Where no word of a query is matched clearly, as in a paraphrase, those near the best matched one are still listed.
+_NEAR_BEST = 0.75
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class EvidenceSpan:
     drop
         What the chunk's score would lose without this sentence's rows: 0 where others match as well.
     query_words
-        The words of the query that find their best match in this sentence, in the order of the query; those that
-        nothing in the chunk answers are in `Explanation.uncovered` instead.
+        The words of the query that this sentence answers, in the order of the query: each word is listed under the
+        one of the spans that matches it best. Words that none matches clearly are left out, unless all are so.
     phrase_start, phrase_end
         The part of the sentence, in characters of the chunk and whole words, where the matches are densest.
     """
@@ -81,11 +83,11 @@ def find_evidence(
     reached = np.add.reduceat(earned, asked.starts, axis=0)
     reached /= asked.counts[:, None]  # (words, sentences) float32
     scores = asked.weights @ reached
-    answered = explanation.word_strengths >= COVERED
-    owners = np.where(answered, reached.argmax(axis=1), -1).tolist()  # each word's sentence
     drops = _drops(explanation, best, grouped.rows)
+    chosen = _cover(reached, int(scores.argmax()), asked.weights, explanation.deviation, max_spans)
+    owners = _owners(explanation.strengths_of(best[:, chosen]))
     found = []
-    for i in _cover(reached, int(scores.argmax()), asked.weights, explanation.deviation, max_spans):
+    for place, i in enumerate(chosen):
         start, end = grouped.sentences[i].tolist()
         inside = slice(grouped.starts[i], grouped.starts[i + 1])
         matched = grouped.rows[inside][similarity[asked.rows, inside].argmax(axis=1)]
@@ -96,7 +98,7 @@ def find_evidence(
             text=text[start:end],
             score=float(scores[i]),
             drop=float(drops[i]),
-            query_words=tuple(word for word, owner in zip(asked.words, owners, strict=True) if owner == i),
+            query_words=tuple(word for word, owner in zip(asked.words, owners, strict=True) if owner == place),
             phrase_start=phrase_start,
             phrase_end=phrase_end,
         )
@@ -123,6 +125,14 @@ def _cover(
         chosen.append(int(np.where(clear, added, -1).argmax()))
         covered = np.maximum(covered, reached[:, chosen[-1]])
     return chosen
+
+
+def _owners(strengths: NDArray[np.float64]) -> list[int]:
+    """The sentence that answers each word, of (words, sentences); -1 for a word that none of them does."""
+    best = strengths.max(axis=1)
+    answered = best >= min(COVERED, _NEAR_BEST * float(best.max()))
+    owners: list[int] = np.where(answered, strengths.argmax(axis=1), -1).tolist()
+    return owners
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,12 @@ def snap_to_visible(text: str, spans: NDArray[np.int32]) -> NDArray[np.int32]:
     >>> snap_to_visible("a cafe\u0301", np.array([[1, 6], [1, 2]], dtype=np.int32)).tolist()
     [[2, 7], [-1, -1]]
     """
+    if text.isascii():
+        codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+        shown = (codes > ord(" ")) & (codes < 127)
+        real = (spans[:, 0] >= 0) & (spans[:, 0] < spans[:, 1])
+        if shown[spans[real, 0]].all() and shown[spans[real, 1] - 1].all():  # nothing to leave out, as most often
+            return np.where(real[:, None], spans, np.int32(-1))
     edges = character_edges(text)
     if len(edges) < 2:
         return np.full_like(spans, -1)

@@ -160,3 +160,12 @@ def test_coverage_agrees_with_a_count_by_hand(text, data):
 def test_a_word_in_quotes_is_a_word():
     for text in ("He said 'elephants eat' now", "He said ’elephants eat’ now", "«eat» (eat) \"eat\" 'eat'"):
         assert [text[start:end].strip("'’") for start, end in words(text)] == regex.findall(r"\w+", text)
+
+
+@given(
+    st.text(st.characters(max_codepoint=127), max_size=30), st.lists(st.tuples(st.integers(-1, 29), st.integers(0, 30)))
+)
+def test_ascii_spans_are_snapped_as_all_others(text, pairs):
+    spans = np.array([(a, min(b, len(text))) for a, b in pairs if a < len(text)], dtype=np.int32).reshape(-1, 2)
+    wide = snap_to_visible(text + "é", spans)  # one character more, and the quick way is not taken
+    np.testing.assert_array_equal(snap_to_visible(text, spans), wide)

@@ -58,7 +58,7 @@ def load_encoder(
     device
         A torch device; None takes an accelerator where there is one. Only for names and folders.
     batch_size
-        Texts to encode at once; None takes 8 on a CPU and 64 elsewhere.
+        Texts to encode at once; None takes 8 on a CPU, 16 with OpenVINO, 64 elsewhere.
     speed
         ``"fast"`` takes the fastest way that is installed, at the price of rounding: on a CPU OpenVINO
         (`pip install 'latelens[fast]'`) or torch, in bfloat16 where the processor has instructions for it; on CUDA
