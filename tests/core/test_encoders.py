@@ -679,5 +679,5 @@ def test_pooled_token_vectors_cannot_be_explained_and_are_refused():
 
     model = MultiVectorEncoder(str(tiny_models.checkpoint(ANY)), device="cpu")
     model.append(HierarchicalTokenPooling(pool_factor=2))
-    with pytest.raises(ValueError, match="pools its token vectors.*cannot be explained; remove its token pooling"):
+    with pytest.raises(ValueError, match=r"pools its token vectors.*cannot be explained; remove its token pooling"):
         load_encoder(model)
