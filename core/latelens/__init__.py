@@ -9,7 +9,7 @@ from latelens.evidence import EvidenceSpan, find_evidence
 from latelens.explanation import Explanation, Match, explain
 from latelens.metadata import read_evidence
 from latelens.miss import Miss, WordMiss, explain_miss
-from latelens.ranking import Ranked, rerank
+from latelens.ranking import Ranked, Ranking, rerank
 from latelens.relevance import Calibration
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Miss",
     "ModelInfo",
     "Ranked",
+    "Ranking",
     "TokenEmbeddings",
     "TokenKind",
     "WordGain",

@@ -48,7 +48,17 @@ class Ranked:
         """Called by notebooks; `latelens.render.html.report` shows a whole ranking."""
         from latelens.render.html import show_one
 
-        return show_one(self.explanation, self.evidence, heading=f"document {self.index}")
+        return show_one(self.explanation, self.evidence, heading=f"document {self.index}", relevance=self.relevance)
+
+
+class Ranking(list[Ranked]):
+    """What `rerank` returns: a list that a notebook shows as a report."""
+
+    def _repr_html_(self) -> str:
+        """Called by notebooks."""
+        from latelens.render.html import report
+
+        return report(self)._repr_html_() if self else "<p>No document was kept.</p>"
 
 
 def rerank(
@@ -63,7 +73,7 @@ def rerank(
     max_spans: int = 3,
     cache: EmbeddingCache | None = None,
     show_progress: bool = False,
-) -> list[Ranked]:
+) -> Ranking:
     """Order documents by MaxSim with a query, best first; equal scores keep the input order.
 
     Parameters
@@ -97,7 +107,7 @@ def rerank(
     if not isinstance(query, str):
         raise TypeError(f"query must be a str, got {type(query).__name__}: {query!r:.80}")
     if not len(documents):
-        return []
+        return Ranking()
     if not is_visible(query):
         warnings.warn(
             f"the query {query!r:.40} has no visible text, so scores rest on control tokens alone and there is no "
@@ -106,7 +116,7 @@ def rerank(
         )
     explanations = _explanations(query, documents, encoder, cache=cache, show_progress=show_progress)
     calibration = calibration_of(encoder, needed=min_relevance is not None)
-    found: list[Ranked] = []
+    found = Ranking()
     for i in sorted(range(len(documents)), key=lambda i: -explanations[i].score):
         explanation = explanations[i]
         if len(found) == top_n or (min_score is not None and explanation.score < min_score):

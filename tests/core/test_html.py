@@ -11,7 +11,7 @@ from fake_encoder import FakeEncoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latelens import Encoder, Explanation, Ranked, explain, rerank
+from latelens import Calibration, Encoder, Explanation, Ranked, explain, rerank
 from latelens.render.heat import ledger
 from latelens.render.html import report, show_one
 from latelens.render.html_text import as_script_json, escape, marked_text
@@ -240,3 +240,17 @@ def test_a_long_document_stays_small():
         encoder.encode_documents([words]),
     )
     assert len(explain(query, document)._repr_html_()) < 350_000
+
+
+def test_a_ranking_shows_itself_as_a_report_with_relevances() -> None:
+    ranking = rerank("eat grass", ["Herds eat grass.", "Cats sleep."], Calibrated())
+    assert isinstance(ranking, list)
+    assert ranking._repr_html_() == report(ranking)._repr_html_()
+    assert f"relevance {ranking[0].relevance:.2f}" in ranking._repr_html_()
+    assert f"relevance {ranking[0].relevance:.2f}" in ranking[0]._repr_html_()
+    assert "relevance" not in rerank("eat grass", ["Herds eat grass."], FakeEncoder())._repr_html_()
+    assert "No document" in rerank("eat grass", [], FakeEncoder())._repr_html_()
+
+
+class Calibrated(FakeEncoder):
+    calibration = Calibration("fake", strength=4.0, length=0.0, intercept=-2.0, fitted_on="by hand")

@@ -67,7 +67,10 @@ class Report:
 
     def _chunks(self) -> list[_Chunk]:
         numbered = enumerate(self.ranked, start=1)
-        return [_Chunk(f"{rank}. {self._name(item)}", item.explanation, item.evidence) for rank, item in numbered]
+        return [
+            _Chunk(f"{rank}. {self._name(item)}", item.explanation, item.evidence, item.relevance)
+            for rank, item in numbered
+        ]
 
     def _name(self, item: Ranked) -> str:
         return f"document {item.index}" if self.names is None else self.names[item.index]
@@ -95,10 +98,16 @@ def report(ranked: Sequence[Ranked], *, names: Sequence[str] | None = None) -> R
     return Report(tuple(ranked), None if names is None else tuple(names))
 
 
-def show_one(explanation: Explanation, evidence: Sequence[EvidenceSpan] | None = None, *, heading: str = "") -> str:
+def show_one(
+    explanation: Explanation,
+    evidence: Sequence[EvidenceSpan] | None = None,
+    *,
+    heading: str = "",
+    relevance: float | None = None,
+) -> str:
     """One explained document as HTML, for a notebook; its evidence is what `find_evidence` finds if none is given."""
     found = find_evidence(explanation) if evidence is None else evidence
-    return _piece([_Chunk(heading, explanation, found)])
+    return _piece([_Chunk(heading, explanation, found, relevance)])
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,7 @@ class _Chunk:
     heading: str
     explanation: Explanation
     evidence: Sequence[EvidenceSpan]
+    relevance: float | None
 
 
 def _piece(chunks: Sequence[_Chunk]) -> str:
@@ -148,7 +158,8 @@ def _buttons(lines: Sequence[LedgerLine]) -> str:
 def _article(chunk: _Chunk, lines: Sequence[LedgerLine], *, is_open: bool) -> str:
     explanation, document = chunk.explanation, chunk.explanation.document
     heading = f"<bdi>{escape(chunk.heading)}</bdi>" if chunk.heading else "document"
-    score = f"score {explanation.score:.3f}, mean similarity {explanation.mean_similarity:.2f}"
+    readable = "" if chunk.relevance is None else f", relevance {chunk.relevance:.2f}"
+    score = f"score {explanation.score:.3f}, mean similarity {explanation.mean_similarity:.2f}{readable}"
     text = marked_text(document.text, chunk.evidence)
     cut = "" if document.complete else '<p class="ll-cut">The model could not read some characters of this text.</p>'
     return (
