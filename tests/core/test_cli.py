@@ -15,6 +15,7 @@ from fake_encoder import FakeEncoder
 from tiny_pdf import tiny_pdf
 
 import latelens
+from latelens import Calibration
 from latelens.cli import command, main
 from latelens.files import read_file
 
@@ -117,6 +118,7 @@ def test_nothing_found_is_status_1(notes, capsys):
         (["q", "gone.txt"], "there is no file 'gone.txt'"),
         (["q", "notes.md", "--top", "0"], "must be a whole number from 1, got '0'"),
         (["q", "notes.md", "--min-score", "nan"], "must be a number, got 'nan'"),
+        (["q", "notes.md", "--min-relevance", "2"], "must be between 0 and 1, got '2'"),
         (["q", "notes.md", "--encoding", "hex"], "Python knows no encoding 'hex'"),
         (["q", "notes.md", "--cache", "notes.md"], "path must name a folder, but 'notes.md' is a file"),
         (["q", "notes.md", "--html", "no/report.html"], "there is no folder 'no'"),
@@ -222,3 +224,15 @@ def test_ctrl_c_ends_without_a_traceback(tmp_path):
     assert process.communicate(timeout=60)[1].decode().endswith("latelens: interrupted\n")
     writer.close()
     assert process.returncode == 130
+
+
+class Calibrated(FakeEncoder):
+    calibration = Calibration("fake", strength=10.0, length=0.0, intercept=-5.0, fitted_on="by hand")
+
+
+def test_a_threshold_on_relevance_keeps_what_answers_and_needs_a_calibration(notes, capsys, monkeypatch):
+    assert "has no calibration" in refusal(capsys, "herds eat grass", notes, "--min-relevance", "0.5")
+    monkeypatch.setattr(command, "load_encoder", Calibrated)
+    assert main(["herds eat grass", notes, "--min-relevance", "0.5"]) == 0
+    assert capsys.readouterr().out.startswith("1. notes.md:5  score 4.00  relevance 0.9")
+    assert main(["herds eat grass", notes, "--min-relevance", "1"]) == 1

@@ -74,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--plot", metavar="FILE", help="write a picture of the best passage: .png, .svg or .pdf")
     add("--model", metavar="NAME", help=f"hub id or folder of a model (default here: {default_model()})")
     add("--min-score", metavar="SCORE", type=_score, help="leave out passages with a lower score")
+    add(
+        "--min-relevance",
+        metavar="P",
+        type=_probability,
+        help="leave out passages that answer with a lower probability, 0 to 1; the model needs a calibration",
+    )
     add("--encoding", metavar="NAME", type=_encoding, help="encoding of files that are not UTF-8, such as cp1252")
     add("--cache", metavar="FOLDER", help="keep what was encoded there, so that the next question is quick")
     add("--version", action="version", version=f"latelens {__version__}")
@@ -94,6 +100,13 @@ def _score(text: str) -> float:
     if not math.isfinite(score):
         raise argparse.ArgumentTypeError(f"must be a number, got {text!r}")
     return score
+
+
+def _probability(text: str) -> float:
+    probability = _score(text)
+    if not 0 <= probability <= 1:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1, got {text!r}")
+    return probability
 
 
 def _encoding(text: str) -> str:

@@ -64,7 +64,7 @@ def _run(parsed: argparse.Namespace) -> int:
         files = _read(parsed.files, parsed.encoding)
         passages = [passage for file in files for passage in cut(file)]
         encoder = _load(parsed.model or default_model()) if passages else None
-    hits = _search(parsed, passages, encoder, cache) if encoder else []
+        hits = _search(parsed, passages, encoder, cache) if encoder else []
     _print(parsed, hits, encoder, files=len(files), passages=len(passages))
     if not hits:
         _say(f"nothing found in {_count(len(passages), 'passage')} of {_count(len(files), 'file')}")
@@ -140,6 +140,7 @@ def _search(
             encoder,
             top=parsed.top,
             min_score=parsed.min_score,
+            min_relevance=parsed.min_relevance,
             cache=cache,
             advance=lambda count: progress.advance(task, count),
         )

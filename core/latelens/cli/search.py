@@ -60,6 +60,7 @@ def search(
     *,
     top: int,
     min_score: float | None = None,
+    min_relevance: float | None = None,
     cache: EmbeddingCache | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> list[Hit]:
@@ -68,7 +69,16 @@ def search(
     for first in range(0, len(passages), _SLAB):
         slab = passages[first : first + _SLAB]
         texts = [passage.text for passage in slab]
-        found = rerank(question, texts, encoder, explain="off", top_n=top, min_score=min_score, cache=cache)
+        found = rerank(
+            question,
+            texts,
+            encoder,
+            top_n=top,
+            explain="off",
+            min_score=min_score,
+            min_relevance=min_relevance,
+            cache=cache,
+        )
         best += [Hit(slab[ranked.index], ranked) for ranked in found]
         best = sorted(best, key=lambda hit: -hit.ranked.score)[:top]
         if advance is not None:
