@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -437,7 +438,11 @@ def test_pieces_of_one_word_of_the_query_come_together_as_that_word():
 def test_the_same_question_gets_the_same_evidence_and_a_limit_keeps_the_first(document, query, seed, max_spans):
     found = find_evidence(ragged(query, document, seed), max_spans=10_000)
     assert found == find_evidence(ragged(query, document, seed), max_spans=10_000)
-    assert found[:max_spans] == find_evidence(ragged(query, document, seed), max_spans=max_spans)
+    fewer = find_evidence(ragged(query, document, seed), max_spans=max_spans)
+    assert [replace(span, query_words=()) for span in found[:max_spans]] == [
+        replace(span, query_words=()) for span in fewer
+    ]  # the words are shared out among those that are listed
+    assert max_spans < len(found) or fewer == found
 
 
 def test_finding_evidence_changes_no_input():
