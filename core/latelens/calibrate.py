@@ -35,9 +35,14 @@ class Question:
     answers: frozenset[str]
 
     @property
+    def digest(self) -> str:
+        """The sha1 of its id: an order that has nothing to do with what it asks."""
+        return hashlib.sha1(self.id.encode(), usedforsecurity=False).hexdigest()
+
+    @property
     def fitted(self) -> bool:
         """Whether it belongs to the half that a calibration is fitted on."""
-        return hashlib.sha1(self.id.encode(), usedforsecurity=False).hexdigest()[0] in "01234567"
+        return self.digest[0] in "01234567"
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,7 @@ class Examples:
 
     def probabilities(self, calibration: Calibration) -> NDArray[np.float64]:
         """What a calibration makes of them, (examples,)."""
-        logits = calibration.strength * self.strengths + calibration.length * self.lengths + calibration.intercept
-        probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
+        probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-calibration.logit(self.strengths, self.lengths)))
         return probabilities
 
 
@@ -75,13 +79,20 @@ def read_questions(folder: Path) -> list[Question]:
         for line in _lines(folder / "queries.jsonl")
         if line["id"] in answers
     ]
-    return sorted(found, key=lambda question: hashlib.sha1(question.id.encode()).hexdigest())
+    return sorted(found, key=lambda question: question.digest)
 
 
 def find_examples(
     encoder: Encoder, folder: Path, questions: Sequence[Question], *, show_progress: bool = False
 ) -> Examples:
     """Each question's best right document and its best other document, among all of the corpus."""
+    return _examples(_best_of_each(encoder, folder, questions, show_progress=show_progress))
+
+
+def _best_of_each(
+    encoder: Encoder, folder: Path, questions: Sequence[Question], *, show_progress: bool
+) -> list[dict[bool, Explanation]]:
+    """For each question its best right document, under True, and its best other one; the corpus is read once."""
     asked = encoder.encode_queries([question.text for question in questions])
     best: list[dict[bool, Explanation]] = [{} for _ in questions]
     for documents in _slabs(folder / "corpus.jsonl"):
@@ -94,6 +105,10 @@ def find_examples(
                 if (right == label).any():
                     first = encoded[int(np.where(right == label, scores, -np.inf).argmax())]
                     _keep_better(kept, label, explain(query, first))
+    return best
+
+
+def _examples(best: Sequence[dict[bool, Explanation]]) -> Examples:
     complete = [kept for kept in best if len(kept) == 2]
     explanations = [(label, kept[label]) for kept in complete for label in (True, False)]
     return Examples(
@@ -166,16 +181,15 @@ def _run(options: argparse.Namespace) -> tuple[Calibration, list[tuple[str, int,
         [question for question in questions if question.fitted is wanted][: options.limit] for wanted in (True, False)
     )
     progress = sys.stderr.isatty()
-    examples = find_examples(encoder, options.folder, fitted, show_progress=progress)
+    best = _best_of_each(encoder, options.folder, [*fitted, *held], show_progress=progress)
+    sets = [("fitted on", _examples(best[: len(fitted)])), ("held out", _examples(best[len(fitted) :]))]
+    examples = sets[0][1]
     source = f"{len(examples.labels) // 2} queries of {options.folder.resolve().parent.name}/{options.folder.name}"
     calibration = fit(examples, model=options.model, fitted_on=source)
-    sets = [("fitted on", options.folder, fitted), ("held out", options.folder, held)]
-    sets += [(str(folder), folder, read_questions(folder)[: options.limit]) for folder in options.test]
-    rows = []
-    for name, folder, asked in sets:
-        found = examples if asked is fitted else find_examples(encoder, folder, asked, show_progress=progress)
-        if len(found.labels):
-            rows.append((name, len(found.labels) // 2, measure(calibration, found)))
+    for folder in options.test:
+        asked = read_questions(folder)[: options.limit]
+        sets.append((str(folder), find_examples(encoder, folder, asked, show_progress=progress)))
+    rows = [(name, len(found.labels) // 2, measure(calibration, found)) for name, found in sets if len(found.labels)]
     return calibration, rows
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenKind
 from latelens.explanation import Explanation
-from latelens.query_words import query_words
+from latelens.query_words import query_entries
 from latelens.text import words
 
 
@@ -90,7 +90,7 @@ def contrast(a: Explanation, b: Explanation) -> Contrast:
     best_a = a.similarity.max(axis=1).astype(np.float64)  # (query rows,) float64
     best_b = b.similarity.max(axis=1).astype(np.float64)
     entries = []
-    for text, kind, (start, end), rows in query_entries(a):
+    for text, kind, start, end, rows in query_entries(a.query):
         entry = WordGain(
             word=text,
             kind=kind,
@@ -119,19 +119,3 @@ def matched_words(explanation: Explanation, rows: NDArray[np.intp]) -> tuple[str
         begin, stop = (int(known[owner, 0]), max(end, int(known[owner, 1]))) if inside else (start, end)
         found.append((begin, stop))
     return tuple(document.text[begin:stop] for begin, stop in sorted(set(found)))
-
-
-def query_entries(explanation: Explanation) -> list[tuple[str, TokenKind, tuple[int, int], NDArray[np.intp]]]:
-    """Words of the query, then what is left of each kind: text, kind, place and rows."""
-    query = explanation.query
-    grouped = query_words(query)
-    entries = [
-        (word, TokenKind.CONTENT, (int(start), int(end)), grouped.rows_of(i))
-        for i, (word, (start, end)) in enumerate(zip(grouped.words, grouped.spans.tolist(), strict=True))
-    ]
-    left = np.setdiff1d(np.arange(len(query)), grouped.rows)
-    for kind in np.unique(query.kinds[left]).tolist():
-        rows = left[query.kinds[left] == kind]
-        tokens = " ".join(dict.fromkeys(query.tokens[row] for row in rows.tolist()))
-        entries.append((tokens, TokenKind(kind), (-1, -1), rows))
-    return entries

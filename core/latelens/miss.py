@@ -8,9 +8,10 @@ from itertools import chain, repeat
 
 import numpy as np
 
-from latelens.contrast import matched_words, query_entries
+from latelens.contrast import matched_words
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.explanation import COVERED, explain
+from latelens.query_words import query_entries
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def explain_miss(query: TokenEmbeddings, document: TokenEmbeddings) -> Miss:
     best = explanation.similarity.max(axis=1).astype(np.float64)  # (query rows,) float64
     strengths = chain(explanation.word_strengths.tolist(), repeat(None))  # words come first
     words = []
-    for (text, kind, (start, end), rows), strength in zip(query_entries(explanation), strengths, strict=False):
+    for (text, kind, start, end, rows), strength in zip(query_entries(query), strengths, strict=False):
         earned = math.fsum(best[rows].tolist())
         word = WordMiss(
             word=text,

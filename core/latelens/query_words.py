@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.embeddings import TokenEmbeddings
+from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.text import words
 
 
@@ -60,6 +61,31 @@ def query_words(query: TokenEmbeddings) -> QueryWords:
     texts = tuple(query.text[start:end] for start, end in spans[present].tolist())
     counts = np.diff(starts).astype(np.float32)
     return QueryWords(texts, spans[present], rows, starts[:-1], counts, _weights(query, rows, starts[:-1], counts))
+
+
+class QueryEntry(NamedTuple):
+    """A word of a query, or the rows of one kind that belong to no word; those have tokens for text and no place."""
+
+    text: str
+    kind: TokenKind
+    start: int  # -1 for rows that belong to no word
+    end: int
+    rows: NDArray[np.intp]
+
+
+def query_entries(query: TokenEmbeddings) -> list[QueryEntry]:
+    """The words of a query, then what is left of each kind: every row of the query is in one entry."""
+    grouped = query_words(query)
+    entries = [
+        QueryEntry(word, TokenKind.CONTENT, start, end, grouped.rows_of(i))
+        for i, (word, (start, end)) in enumerate(zip(grouped.words, grouped.spans.tolist(), strict=True))
+    ]
+    left = np.setdiff1d(np.arange(len(query)), grouped.rows)
+    for kind in np.unique(query.kinds[left]).tolist():
+        rows = left[query.kinds[left] == kind]
+        tokens = " ".join(dict.fromkeys(query.tokens[row] for row in rows.tolist()))
+        entries.append(QueryEntry(tokens, TokenKind(kind), -1, -1, rows))
+    return entries
 
 
 def _weights(

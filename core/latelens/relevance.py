@@ -9,8 +9,14 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from latelens.explanation import Explanation
+
+Number = TypeVar("Number", float, NDArray[np.float64])
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,10 @@ class Calibration:
     intercept: float
     fitted_on: str
 
+    def logit(self, strength: Number, length: Number) -> Number:
+        """Log odds of an answer, from a strength and the logarithm of a document's rows."""
+        return self.strength * strength + self.length * length + self.intercept
+
     def relevance(self, explanation: Explanation) -> float:
         """Probability that the chunk answers the query, where a right chunk and its best rival are as likely.
 
@@ -41,9 +51,7 @@ class Calibration:
         """
         if not len(explanation.document.content_rows()) or not len(explanation.word_strengths):
             return 0.0
-        logit = (
-            self.strength * explanation.strength + self.length * math.log(len(explanation.document)) + self.intercept
-        )
+        logit = self.logit(explanation.strength, math.log(len(explanation.document)))
         return 1 / (1 + math.exp(-min(max(logit, -500.0), 500.0)))
 
     def save(self, path: str | os.PathLike[str]) -> None:

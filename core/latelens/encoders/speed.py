@@ -51,17 +51,17 @@ class Route:
         return options if self.engine == "torch" else {**options, "backend": self.engine}
 
 
-def routes(*, engine: str, dtype: str | None, speed: str, device: str | None, exports: bool) -> list[Route]:
+def routes(*, engine: Engine, dtype: str | None, speed: Speed, device: str | None, exports: bool) -> list[Route]:
     """Ways to run a model, best first; more than one only for ``speed="fast"``, where an export can fail.
 
+    The names are those that `check` let through.
     `exports` says whether the library behind can run a model outside torch: PyLate cannot.
     Measured with the offline model on a processor with bfloat16 instructions: see tests/benchmarks/encode.py.
     """
-    check(engine, dtype, speed)
     if engine == "openvino" and not exports:
         raise ValueError("PyLate runs on torch only; engine='openvino' needs sentence-transformers 6")
     if speed == "exact":
-        return [Route("openvino" if engine == "openvino" else "torch", dtype)]
+        return [Route(engine, dtype)]
     import torch
     from sentence_transformers.util import get_device_name
 
@@ -70,8 +70,9 @@ def routes(*, engine: str, dtype: str | None, speed: str, device: str | None, ex
         return [Route("torch", "bfloat16" if torch.cuda.is_bf16_supported() else "float16")]
     if kind != "cpu":
         return [Route()]
-    found = [Route("openvino", "bfloat16" if _multiplies_bfloat16() else None)] if exports and _has_openvino() else []
-    return [*found, Route("torch", "bfloat16" if _multiplies_bfloat16() else None)]
+    rounded = "bfloat16" if _multiplies_bfloat16() else None
+    exported = [Route("openvino", rounded)] if exports and _has_openvino() else []
+    return [*exported, Route("torch", rounded)]
 
 
 def route_of(transformer: Any) -> Route:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.contrast import matched_words, query_entries
+from latelens.contrast import matched_words
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.explanation import Explanation, Match
-from latelens.query_words import group_rows
+from latelens.query_words import group_rows, query_entries
 from latelens.ranking import Ranked
 from latelens.text import words
 
@@ -51,11 +51,11 @@ def ledger(explanation: Explanation) -> tuple[LedgerLine, ...]:
         LedgerLine(
             label=label,
             kind=kind,
-            is_word=place[0] >= 0,
+            is_word=start >= 0,
             matches=tuple(explanation.matches[row] for row in rows.tolist()),
             matched=matched_words(explanation, rows),
         )
-        for label, kind, place, rows in query_entries(explanation)
+        for label, kind, start, _, rows in query_entries(explanation.query)
     )
 
 
