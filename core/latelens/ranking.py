@@ -115,12 +115,41 @@ def rerank(
             stacklevel=2,
         )
     explanations = _explanations(query, documents, encoder, cache=cache, show_progress=show_progress)
+    return rank_explained(
+        explanations,
+        sorted(range(len(documents)), key=lambda i: -explanations[i].score),
+        encoder,
+        top_n=top_n,
+        explain=explain,
+        min_score=min_score,
+        min_relevance=min_relevance,
+        max_spans=max_spans,
+    )
+
+
+def rank_explained(
+    explanations: Sequence[Explanation],
+    order: Sequence[int],
+    encoder: Encoder,
+    *,
+    top_n: int | None = None,
+    explain: ExplainMode = "evidence",
+    min_score: float | None = None,
+    min_relevance: float | None = None,
+    max_spans: int = 3,
+) -> Ranking:
+    """What `rerank` returns, from documents that are explained already, in the order given.
+
+    `order` lists positions in `explanations`, best first. The other arguments are `rerank`'s.
+    """
     calibration = calibration_of(encoder, needed=min_relevance is not None)
     found = Ranking()
-    for i in sorted(range(len(documents)), key=lambda i: -explanations[i].score):
+    for i in order:
         explanation = explanations[i]
-        if len(found) == top_n or (min_score is not None and explanation.score < min_score):
+        if len(found) == top_n:
             break
+        if min_score is not None and explanation.score < min_score:
+            continue
         relevance = calibration.relevance(explanation) if calibration else None
         if min_relevance is None or (relevance is not None and relevance >= min_relevance):
             evidence = () if explain == "off" else find_evidence(explanation, max_spans=max_spans)

@@ -1,0 +1,149 @@
+"""Filters on metadata: one small language, which each index evaluates or compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_COMPARISONS = {"$eq": "eq", "$ne": "ne", "$gt": "gt", "$gte": "gte", "$lt": "lt", "$lte": "lte"}
+_MEMBERSHIPS = {"$in": "in", "$nin": "nin"}
+_JUNCTIONS = {"$and", "$or"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``metadata[key] op value``; `op` is one of eq, ne, gt, gte, lt, lte, in, nin, exists."""
+
+    key: str
+    op: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """Every one of the conditions; true where there is none."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """At least one of the conditions."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class Not:
+    """The opposite of a condition."""
+
+    condition: Condition
+
+
+Condition = Comparison | AllOf | AnyOf | Not
+
+
+def parse_filter(filter: Mapping[str, Any]) -> Condition:
+    """Read a filter such as ``{"lang": "en", "year": {"$gte": 2000}, "$or": [{...}, {...}]}``.
+
+    Keys are names of the metadata's first level, taken literally. Operators: ``$eq``, ``$ne``, ``$gt``, ``$gte``,
+    ``$lt``, ``$lte``, ``$in``, ``$nin``, ``$exists``; ``$and``, ``$or`` with a list of filters, ``$not`` with one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the filter has another shape or an operator is unknown.
+    """
+    if not isinstance(filter, Mapping):
+        raise TypeError(
+            f"a filter must be a dict such as {{'lang': 'en'}}, got {type(filter).__name__}: {filter!r:.80}"
+        )
+    conditions: list[Condition] = []
+    for key, wanted in filter.items():
+        if not isinstance(key, str):
+            raise TypeError(f"a filter's keys must be str, got {type(key).__name__}: {key!r}")
+        if key in _JUNCTIONS:
+            if not isinstance(wanted, Sequence) or isinstance(wanted, str) or not wanted:
+                raise ValueError(f"{key} takes a list of filters with at least one, got {wanted!r:.80}")
+            parts = tuple(parse_filter(part) for part in wanted)
+            conditions.append(AllOf(parts) if key == "$and" else AnyOf(parts))
+        elif key == "$not":
+            conditions.append(Not(parse_filter(wanted)))
+        elif key.startswith("$"):
+            raise ValueError(
+                f"unknown operator {key!r} in a filter; known: $and, $or, $not, and for a key $eq, $in, ..."
+            )
+        else:
+            conditions.extend(_of_key(key, wanted))
+    return conditions[0] if len(conditions) == 1 else AllOf(tuple(conditions))
+
+
+def matches(condition: Condition, metadata: Mapping[str, Any]) -> bool:
+    """Whether metadata fulfils a condition.
+
+    A value that is a list fulfils a comparison if any element does. ``$ne`` and ``$nin`` are the opposites of ``$eq``
+    and ``$in``, so a missing key fulfils them, and no other comparison. True is not 1, and values of different types
+    are neither equal nor in any order.
+    """
+    if isinstance(condition, AllOf):
+        return all(matches(part, metadata) for part in condition.conditions)
+    if isinstance(condition, AnyOf):
+        return any(matches(part, metadata) for part in condition.conditions)
+    if isinstance(condition, Not):
+        return not matches(condition.condition, metadata)
+    if condition.op == "exists":
+        return (condition.key in metadata) is condition.value
+    if condition.op == "ne":
+        return not matches(Comparison(condition.key, "eq", condition.value), metadata)
+    if condition.op == "nin":
+        return not matches(Comparison(condition.key, "in", condition.value), metadata)
+    if condition.key not in metadata:
+        return False
+    value = metadata[condition.key]
+    values = value if isinstance(value, list | tuple) else [value]
+    wanted = condition.value if condition.op == "in" else [condition.value]
+    op = "eq" if condition.op == "in" else condition.op
+    return any(_compare(value, op, other) for value in values for other in wanted)
+
+
+def _of_key(key: str, wanted: Any) -> list[Condition]:
+    if not isinstance(wanted, Mapping):
+        return [Comparison(key, "eq", _scalar(key, wanted))]
+    if not wanted:
+        raise ValueError(f"the filter on {key!r} is empty; give a value, or an operator such as {{'$gte': 2000}}")
+    conditions: list[Condition] = []
+    for op, value in wanted.items():
+        if op in _COMPARISONS:
+            conditions.append(Comparison(key, _COMPARISONS[op], _scalar(key, value)))
+        elif op in _MEMBERSHIPS:
+            if not isinstance(value, Sequence | set | frozenset) or isinstance(value, str):
+                raise ValueError(f"{op} on {key!r} takes a list of values, got {value!r:.80}")
+            conditions.append(Comparison(key, _MEMBERSHIPS[op], tuple(_scalar(key, item) for item in value)))
+        elif op == "$exists":
+            if not isinstance(value, bool):
+                raise ValueError(f"$exists on {key!r} takes True or False, got {value!r:.80}")
+            conditions.append(Comparison(key, "exists", value))
+        else:
+            known = ", ".join([*_COMPARISONS, *_MEMBERSHIPS, "$exists"])
+            raise ValueError(f"unknown operator {op!r} on {key!r}; known: {known}")
+    return conditions
+
+
+def _scalar(key: str, value: Any) -> Any:
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise TypeError(f"the filter on {key!r} compares with a str, number, bool or None, got {type(value).__name__}")
+
+
+def _compare(value: Any, op: str, wanted: Any) -> bool:
+    if isinstance(value, bool) is not isinstance(wanted, bool):
+        return False
+    numbers = isinstance(value, int | float) and isinstance(wanted, int | float)
+    if op == "eq":
+        return bool(value == wanted) and (numbers or type(value) is type(wanted))
+    if isinstance(value, bool) or not (numbers or (isinstance(value, str) and isinstance(wanted, str))):
+        return False
+    if op in ("gt", "gte"):
+        return bool(value > wanted or (op == "gte" and value == wanted))
+    return bool(value < wanted or (op == "lte" and value == wanted))

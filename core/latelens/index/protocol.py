@@ -1,0 +1,123 @@
+"""What every index stores and gives back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from latelens.encoders import Encoder
+from latelens.explanation import Explanation
+
+Filter = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A text to retrieve, under an id of the caller's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the id is empty, a part is of another type, or anything cannot be stored as UTF-8 JSON.
+    """
+
+    id: str
+    text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("id", "text"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise TypeError(f"a chunk's {name} must be a str, got {type(value).__name__}: {value!r:.80}")
+        if not self.id:
+            raise ValueError(f"a chunk's id must not be empty; its text begins {self.text[:40]!r}")
+        try:
+            f"{self.id}{self.text}{self.metadata_json()}".encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"chunk {self.id!r} holds half a surrogate pair, which no store can keep; repair it with "
+                'text.encode("utf-8", "replace").decode()'
+            ) from error
+
+    def metadata_json(self) -> str:
+        """The metadata as JSON, keys sorted."""
+        try:
+            return json.dumps(dict(self.metadata), ensure_ascii=False, allow_nan=False, sort_keys=True)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"the metadata of chunk {self.id!r} is no JSON ({error}); keep strings, finite numbers, booleans, "
+                "None, lists and dicts with str keys"
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """A chunk that a search found, with every match behind its score.
+
+    Attributes
+    ----------
+    chunk
+        What was stored.
+    explanation
+        Exact MaxSim of the stored rows, whatever the index searched with.
+    stages
+        Scores of the stages that found the chunk, in their order, such as ``{"bm25": 12.1}`` or
+        ``{"plaid": 17.9}`` for an approximate search; empty where nothing came before MaxSim.
+    """
+
+    chunk: Chunk
+    explanation: Explanation
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float:
+        """MaxSim: the sum of the explanation's matches."""
+        return self.explanation.score
+
+
+@runtime_checkable
+class Searcher(Protocol):
+    """Finds chunks for queries: an index, or stages put together by `TwoStage`."""
+
+    @property
+    def encoder(self) -> Encoder: ...  # noqa: D102
+
+    def search(self, query: str, k: int = 10, *, filter: Filter | None = None) -> list[Hit]:
+        """The best `k` chunks, best first; fewer where there are fewer."""
+        ...
+
+    def search_many(self, queries: Sequence[str], k: int = 10, *, filter: Filter | None = None) -> list[list[Hit]]:
+        """`search` for each query, encoding all of them at once."""
+        ...
+
+
+@runtime_checkable
+class Index(Searcher, Protocol):
+    """A store of chunks that is searched by late interaction. `TokenIndex` implements what is common."""
+
+    def add(self, chunks: Iterable[Chunk], *, batch_size: int = 256, show_progress: bool = False) -> int:
+        """Add chunks with new ids; those that are there already, unchanged, are passed over."""
+        ...
+
+    def upsert(self, chunks: Iterable[Chunk], *, batch_size: int = 256, show_progress: bool = False) -> int:
+        """Add chunks, replacing those with the same ids."""
+        ...
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete chunks; unknown ids are passed over."""
+        ...
+
+    def get(self, ids: Sequence[str]) -> list[Chunk | None]:
+        """The chunks with these ids, None where there is none."""
+        ...
+
+    def count(self) -> int:
+        """How many chunks there are."""
+        ...
+
+    def persist(self) -> None:
+        """Put everything acknowledged on disk; does nothing where every write already is."""
+        ...
