@@ -128,7 +128,7 @@ class Attribution:
 
     @cached_property
     def references(self) -> tuple[Citation, ...]:
-        """The distinct cited spans, in the order in which the answer first cites them: the marks ``[1]``, ``[2]``, ..."""
+        """The distinct cited spans, in the order of first use: the first is mark ``[1]``."""
         first: dict[tuple[int, int, int], Citation] = {}
         for citation in self.citations:
             first.setdefault(_place(citation), citation)
