@@ -22,12 +22,14 @@ def to_metadata(
     rank: int,
     retrieval_score: float | None = None,
     source_start: int | None = None,
+    stages: Mapping[str, float] | None = None,
     tokens: bool = False,
 ) -> dict[str, Any]:
     """Describe a ranked chunk as JSON; under 2 KB for a 512-token chunk unless `tokens` asks for every match.
 
     `rank` counts from 1. `source_start` is where the chunk starts in its document, in characters; each piece of
-    evidence then also says where it stands in that document.
+    evidence then also says where it stands in that document. `stages` are the scores of a search's other stages
+    (`Hit.stages`); there is no such key where there are none.
     """
     explanation = ranked.explanation
     metadata: dict[str, Any] = {
@@ -43,6 +45,8 @@ def to_metadata(
         "evidence": [_evidence(span, source_start) for span in ranked.evidence],
         "uncovered": list(explanation.uncovered),
     }
+    if stages:
+        metadata["stages"] = dict(stages)
     if tokens:
         document = explanation.document.text
         metadata["tokens"] = [_token(match, query, document) for match in explanation.matches]

@@ -111,10 +111,10 @@ def ndcg(ranked: Sequence[str], relevant: dict[str, int]) -> float:
     return gained / (sum(gain / math.log2(rank) for rank, gain in enumerate(best, 2)) or 1.0)
 
 
-def read_relevant(folder: Path) -> dict[str, dict[str, int]]:
+def read_relevant(folder: Path, name: str = "qrels.tsv") -> dict[str, dict[str, int]]:
     """Relevance of documents, by query."""
     relevant: dict[str, dict[str, int]] = {}
-    for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+    for line in (folder / name).read_text(encoding="utf-8").splitlines()[1:]:
         query, document, relevance = line.split("\t")
         relevant.setdefault(query, {})[document] = int(relevance)
     return relevant

@@ -3,6 +3,7 @@
 from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
 from latelens.encoders.models import ModelInfo, list_models
 from latelens.encoders.offline import OFFLINE_MODEL
+from latelens.encoders.pool import EncoderPool
 from latelens.encoders.protocol import Encoder
 
-__all__ = ["DEFAULT_MODEL", "OFFLINE_MODEL", "Encoder", "ModelInfo", "list_models", "load_encoder"]
+__all__ = ["DEFAULT_MODEL", "OFFLINE_MODEL", "Encoder", "EncoderPool", "ModelInfo", "list_models", "load_encoder"]

@@ -1,6 +1,45 @@
 """Stores of token embeddings that are searched by late interaction, and stages put before and after them."""
 
-from latelens.index.base import TokenIndex
-from latelens.index.protocol import Chunk, Filter, Hit, Index, Searcher
+from __future__ import annotations
 
-__all__ = ["Chunk", "Filter", "Hit", "Index", "Searcher", "TokenIndex"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from latelens.index.base import TokenIndex
+from latelens.index.exact import ExactIndex
+from latelens.index.first_stage import Candidate, FirstStage
+from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit, Index, Searcher
+from latelens.index.two_stage import TwoStage
+
+if TYPE_CHECKING:
+    from latelens.index.bm25 import BM25 as BM25
+    from latelens.index.lance import LanceIndex as LanceIndex
+    from latelens.index.plaid import PlaidIndex as PlaidIndex
+    from latelens.index.qdrant import QdrantIndex as QdrantIndex
+
+# Each needs a package of its own, which is asked for when the name is first used.
+_OPTIONAL = {"BM25": "bm25", "LanceIndex": "lance", "PlaidIndex": "plaid", "QdrantIndex": "qdrant"}
+
+__all__ = [
+    "BM25",
+    "Candidate",
+    "Chunk",
+    "EncodedChunk",
+    "ExactIndex",
+    "Filter",
+    "FirstStage",
+    "Hit",
+    "Index",
+    "LanceIndex",
+    "PlaidIndex",
+    "QdrantIndex",
+    "Searcher",
+    "TokenIndex",
+    "TwoStage",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OPTIONAL:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_OPTIONAL[name]}"), name)

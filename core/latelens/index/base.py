@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.filters import Condition, parse_filter
-from latelens.index.protocol import Chunk, Filter, Hit
+from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit
 
 FORMAT = 1
 
@@ -59,7 +59,7 @@ class TokenIndex(ABC):
         condition = None if filter is None else parse_filter(filter)
         if not queries or not self.count():
             return [[] for _ in queries]
-        return [self._search(query, k, condition) for query in self.encoder.encode_queries(list(queries))]
+        return self._search_many(self.encoder.encode_queries(list(queries)), k, condition)
 
     def __len__(self) -> int:
         return self.count()
@@ -91,6 +91,10 @@ class TokenIndex(ABC):
     def _search(self, query: TokenEmbeddings, k: int, condition: Condition | None) -> list[Hit]:
         """The best hits by exact MaxSim of the stored rows, ties by id."""
 
+    def _search_many(self, queries: Sequence[TokenEmbeddings], k: int, condition: Condition | None) -> list[list[Hit]]:
+        """`_search` for each query; a backend that can share work between queries does it here."""
+        return [self._search(query, k, condition) for query in queries]
+
     def _load(self, chunks: Iterable[Chunk], batch_size: int, show_progress: bool, *, replace: bool) -> int:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be an int of at least 1, got {batch_size!r}")
@@ -111,15 +115,25 @@ class TokenIndex(ABC):
         known = self._digests(list(by_id))
         changed = [chunk for chunk in by_id.values() if known.get(chunk.id) != digest(chunk)]
         if not replace:
-            for chunk in changed:
-                if chunk.id in known:
-                    raise ValueError(_TWICE.format(id=chunk.id))
+            refuse_changed(changed, known)
         if changed:
-            rows = self.encoder.encode_documents([chunk.text for chunk in changed])
-            for chunk, encoded in zip(changed, rows, strict=True):
-                _check(chunk, encoded, self.encoder.dim)
-            self._write(changed, rows, replace=replace)
+            self._write(changed, self._rows(changed), replace=replace)
         return len(changed)
+
+    def _rows(self, chunks: Sequence[Chunk]) -> list[TokenEmbeddings]:
+        """What the encoder makes of the chunks, apart from those that bring their rows."""
+        for chunk in chunks:
+            if isinstance(chunk, EncodedChunk) and chunk.fingerprint != self.encoder.fingerprint:
+                raise ValueError(
+                    f"chunk {chunk.id!r} was encoded with fingerprint {chunk.fingerprint[:12]}, and the index has "
+                    f"{self.encoder.name!r} with {self.encoder.fingerprint[:12]}: their vectors do not compare"
+                )
+        texts = [chunk.text for chunk in chunks if not isinstance(chunk, EncodedChunk)]
+        encoded = iter(self.encoder.encode_documents(texts) if texts else ())
+        rows = [chunk.rows if isinstance(chunk, EncodedChunk) else next(encoded) for chunk in chunks]
+        for chunk, one in zip(chunks, rows, strict=True):
+            _check(chunk, one, self.encoder.dim)
+        return rows
 
 
 _TWICE = "id {id!r} is there already with another text or metadata; `upsert` replaces it, `add` never does"
@@ -129,6 +143,13 @@ def digest(chunk: Chunk) -> str:
     """Tells one content of a chunk from another: 32 hexadecimal digits of its text and metadata."""
     text, metadata = chunk.text.encode(), chunk.metadata_json().encode()
     return hashlib.blake2b(len(text).to_bytes(8, "little") + text + metadata, digest_size=16).hexdigest()
+
+
+def refuse_changed(chunks: Iterable[Chunk], known: Mapping[str, str]) -> None:
+    """Refuse to `add` chunks that are there with another content; `known` is their `digest` by id."""
+    for chunk in chunks:
+        if known.get(chunk.id, expected := digest(chunk)) != expected:
+            raise ValueError(_TWICE.format(id=chunk.id))
 
 
 def ranked(hits: Iterable[Hit], k: int) -> list[Hit]:
@@ -160,7 +181,7 @@ def check_manifest(found: Mapping[str, Any], encoder: Encoder, kind: str, where:
             f"{where} holds an index of kind {found.get('kind')!r}, format {found.get('format')!r}; this is {kind!r}, "
             f"format {FORMAT}: open it with the class that made it, or choose another place"
         )
-    if found.get("fingerprint") != encoder.fingerprint:
+    if (found.get("fingerprint"), found.get("dim")) != (encoder.fingerprint, encoder.dim):
         raise ValueError(
             f"{where} was filled by {found.get('model')!r} (dimension {found.get('dim')}, fingerprint "
             f"{str(found.get('fingerprint'))[:12]}), and the encoder is {encoder.name!r} (dimension {encoder.dim}, "

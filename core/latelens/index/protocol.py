@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.explanation import Explanation
 
@@ -51,6 +52,35 @@ class Chunk:
                 f"the metadata of chunk {self.id!r} is no JSON ({error}); keep strings, finite numbers, booleans, "
                 "None, lists and dicts with str keys"
             ) from error
+
+
+@dataclass(frozen=True)
+class EncodedChunk(Chunk):
+    """A chunk with its rows, encoded elsewhere, as on a cluster: `add` and `upsert` then need not encode it.
+
+    Attributes
+    ----------
+    rows
+        What `encode_documents` returned for the text.
+    fingerprint
+        Of the encoder that returned it; an index with another encoder refuses the chunk.
+
+    Raises
+    ------
+    ValueError
+        If the rows are those of another text.
+    """
+
+    rows: TokenEmbeddings = field(kw_only=True)
+    fingerprint: str = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rows.text != self.text:
+            raise ValueError(
+                f"chunk {self.id!r} is {self.text[:40]!r}, and its rows are of {self.rows.text[:40]!r}; encode the "
+                "chunk's own text"
+            )
 
 
 @dataclass(frozen=True, eq=False)

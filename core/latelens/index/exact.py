@@ -1,0 +1,258 @@
+"""`ExactIndex`: brute force, in memory or in a folder; exact, and the fastest there is below some thousand chunks."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latelens.embeddings import TokenEmbeddings
+from latelens.encoders import Encoder
+from latelens.index.base import TokenIndex, check_manifest, digest, manifest_of, refuse_changed
+from latelens.index.filters import Condition, matches
+from latelens.index.folder import Folder, checked_path
+from latelens.index.merging import grouped, next_merge
+from latelens.index.parts import Part, Place, drafted, without
+from latelens.index.protocol import Chunk, Hit
+from latelens.index.scoring import best_of, scores_of
+from latelens.index.segment_file import damaged
+from latelens.index.segments import Draft, Segment, draft_of, in_memory
+
+_KIND = "exact"
+# Queries to score at a time: bounds the memory that scores take.
+_TOGETHER = 32
+
+
+class ExactIndex(TokenIndex):
+    """Scores every chunk, so that nothing is missed; the default below some thousand chunks.
+
+    In memory without a path. With one, it opens the folder or starts it anew, and whatever `add`, `upsert` or `delete`
+    has done is on disk when they return. Vectors are memory-mapped, nothing is pickled. Any number of processes may
+    read the folder, and see what others write at their next search; one writes at a time, and others wait. A process
+    may be killed at any moment. The folder holds the texts in the clear, so guard it as you guard them.
+
+    Threads may share one index: a search sees the chunks of one moment.
+
+    Parameters
+    ----------
+    encoder
+        From `load_encoder`; a folder can be opened only with the encoder that filled it.
+    path
+        The folder, made at the first write; None keeps everything in memory.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds another kind of index, another encoder's vectors, or is damaged.
+    """
+
+    def __init__(self, encoder: Encoder, path: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(encoder)
+        self.path = None if path is None else checked_path(path)
+        self._folder = None if self.path is None else Folder(self.path)
+        self._writer = threading.RLock()  # held through a whole write
+        self._state = threading.RLock()  # held while the three below change
+        self._parts: tuple[Part, ...] = ()
+        self._places: dict[str, Place] | None = {}
+        self._manifest: bytes | None = None  # that the parts are of
+        self._refresh()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], encoder: Encoder) -> ExactIndex:
+        """Open a folder that must hold an index."""
+        index = cls(encoder, path)
+        if index._manifest is None:
+            raise FileNotFoundError(
+                f"there is no index in {str(path)!r}; ExactIndex(encoder, path) starts one, or correct the path"
+            )
+        return index
+
+    def __repr__(self) -> str:
+        path = None if self.path is None else str(self.path)
+        return f"ExactIndex({self.encoder.name!r}, path={path!r}, count={self.count()})"
+
+    def persist(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Write a copy to a folder, which then holds these chunks and no others.
+
+        Without a path it does nothing if the index lies in a folder: every write already is on disk.
+
+        Raises
+        ------
+        ValueError
+            If there is no path and the index is in memory, or the folder holds another kind of index or another
+            encoder's.
+        """
+        if path is None and self._folder is None:
+            raise ValueError("this index is in memory; name a folder: index.persist(path)")
+        if path is None or (self.path is not None and checked_path(path).resolve() == self.path.resolve()):
+            return
+        folder, parts = Folder(checked_path(path)), self._current()
+        with folder.locked():
+            self._start(folder)
+            written = [folder.write(drafted(group)) for group in grouped([part for part in parts if part.count])]
+            folder.replace(manifest_of(self.encoder, _KIND), written)
+            folder.sweep(written)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete chunks and return how many there were; unknown ids are passed over."""
+        if isinstance(ids, str):
+            raise TypeError(f"ids must be a sequence of str, got the str {ids!r:.40}; put one id in a list")
+        with self._writing():
+            doomed = {id_: place for id_ in ids if (place := self._where().get(id_)) is not None}
+            if doomed:
+                self._commit(without(self._parts, doomed.values()))
+                for id_ in doomed:
+                    self._where().pop(id_)
+                self._tidy()
+        return len(doomed)
+
+    def get(self, ids: Sequence[str]) -> list[Chunk | None]:
+        """The chunks with these ids, None where there is none."""
+        if isinstance(ids, str):
+            raise TypeError(f"ids must be a sequence of str, got the str {ids!r:.40}; put one id in a list")
+        self._refresh()
+        where = self._where()
+        places = [where.get(id_) for id_ in ids]
+        return [None if place is None else place[0].chunk(place[1]) for place in places]
+
+    def count(self) -> int:
+        """How many chunks there are."""
+        return sum(part.count for part in self._current())
+
+    def _digests(self, ids: Sequence[str]) -> dict[str, str]:
+        return {chunk.id: digest(chunk) for chunk in self.get(ids) if chunk is not None}
+
+    def _write(self, chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings], *, replace: bool) -> None:
+        draft = draft_of(chunks, rows)
+        with self._writing():
+            if not replace:  # another writer may have come first since `add` looked
+                known = self._digests(draft.ids)
+                refuse_changed(chunks, known)
+                draft = draft_of(*_unknown(chunks, rows, known)) if known else draft
+            if not draft.ids:
+                return
+            where = self._where()
+            doomed = [where[id_] for id_ in draft.ids if id_ in where]
+            part = self._store(draft)
+            self._commit((*without(self._parts, doomed), part))
+            self._locate([part])
+            self._tidy()
+
+    def _search(self, query: TokenEmbeddings, k: int, condition: Condition | None) -> list[Hit]:
+        return self._search_many([query], k, condition)[0]
+
+    def _search_many(self, queries: Sequence[TokenEmbeddings], k: int, condition: Condition | None) -> list[list[Hit]]:
+        chosen = self._chosen(condition)
+        places = [(segment, i) for segment, positions in chosen for i in positions.tolist()]
+        norm = max((segment.norm for segment, _ in chosen), default=0.0)
+        hits: list[list[Hit]] = []
+        for first in range(0, len(queries), _TOGETHER):
+            some = queries[first : first + _TOGETHER]
+            parts = [scores_of(some, segment, positions) for segment, positions in chosen]
+            scores = np.concatenate(parts, axis=1) if parts else np.empty((len(some), 0))  # (queries, chunks) float64
+            hits.extend(best_of(query, scores[i], places, k, norm) for i, query in enumerate(some))
+        return hits
+
+    def _chosen(self, condition: Condition | None) -> list[tuple[Segment, NDArray[np.intp]]]:
+        """The positions of the chunks to score, by segment: those of one moment."""
+        chosen = []
+        for part in self._current():
+            positions = part.live
+            if condition is not None:
+                known = part.segment.metadata
+                positions = np.array([i for i in positions.tolist() if matches(condition, known[i])], dtype=np.intp)
+            if len(positions):
+                chosen.append((part.segment, positions))
+        return chosen
+
+    def _current(self) -> tuple[Part, ...]:
+        self._refresh()
+        return self._parts
+
+    def _refresh(self) -> None:
+        """Take in what other processes wrote."""
+        if self._folder is None or self._folder.manifest() == self._manifest:
+            return
+        with self._state:
+            while (manifest := self._folder.manifest()) != self._manifest:
+                if manifest is None:
+                    raise damaged(self._folder.path / "manifest.json", "it has disappeared")
+                found = self._folder.read(manifest)
+                check_manifest(found, self.encoder, _KIND, repr(str(self.path)))
+                try:
+                    parts = self._folder.parts(found, self._parts)
+                except FileNotFoundError as error:
+                    if manifest == self._folder.manifest():
+                        raise damaged(Path(error.filename), "it is missing") from error
+                    continue  # a writer has merged and swept meanwhile
+                self._manifest, self._parts, self._places = manifest, parts, None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._writer:
+            if self._folder is None:
+                yield
+                return
+            with self._folder.locked():
+                if self._manifest is None:
+                    self._start(self._folder)
+                self._refresh()
+                yield
+
+    def _start(self, folder: Folder) -> None:
+        """See to a manifest before there is any segment: segments without one are then known to be damaged."""
+        manifest = folder.manifest()
+        if manifest is None:
+            folder.replace(manifest_of(self.encoder, _KIND), [])
+        else:
+            check_manifest(folder.read(manifest), self.encoder, _KIND, repr(str(folder.path)))
+
+    def _store(self, draft: Draft) -> Part:
+        if self._folder is not None:
+            return self._folder.write(draft)
+        segment = in_memory(draft)
+        return Part(segment, np.zeros(len(segment), dtype=bool))
+
+    def _commit(self, parts: Sequence[Part]) -> None:
+        """Make these parts the ones that count; the ids of new ones are then to be located."""
+        parts = tuple(part for part in parts if part.count)
+        with self._state:
+            if self._folder is not None:
+                self._manifest = self._folder.replace(manifest_of(self.encoder, _KIND), parts)
+            self._parts = parts
+
+    def _tidy(self) -> None:
+        """Merge what should be merged, one step after the other, and delete old files; nothing visible changes."""
+        while group := next_merge(self._parts):
+            part = self._store(drafted(group))
+            self._commit((*(part for part in self._parts if part not in group), part))
+            self._locate([part])
+        if self._folder is not None:
+            self._folder.sweep(self._parts)
+
+    def _where(self) -> dict[str, Place]:
+        """The place of each chunk that counts, by id."""
+        with self._state:
+            if self._places is None:
+                self._places = {}
+                self._locate(self._parts)
+            return self._places
+
+    def _locate(self, parts: Iterable[Part]) -> None:
+        places = self._where()
+        for part in parts:
+            for i in part.live.tolist():
+                places[part.segment.ids[i]] = part.segment, i
+
+
+def _unknown(
+    chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings], known: dict[str, Any]
+) -> tuple[list[Chunk], list[TokenEmbeddings]]:
+    pairs = [(chunk, encoded) for chunk, encoded in zip(chunks, rows, strict=True) if chunk.id not in known]
+    return [chunk for chunk, _ in pairs], [encoded for _, encoded in pairs]

@@ -1,0 +1,191 @@
+"""Exact MaxSim over rows of a LanceDB table: fetched for one search, or kept where no index knows them."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latelens.embeddings import TokenEmbeddings
+from latelens.explanation import explain
+from latelens.index.base import ranked
+from latelens.index.lance_table import RowIds, Snapshot
+from latelens.index.protocol import Chunk, Hit
+from latelens.maxsim import PackedEmbeddings, maxsim, pack
+from latelens.serialize import from_bytes
+
+_SLICE = 1024  # rows to fetch at a time
+_MOST_BLOCKS = 16
+_MOST_BYTES = 1 << 30  # of vectors to keep in memory
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Rows of the table with their vectors; some may have been deleted since."""
+
+    ids: RowIds
+    packed: PackedEmbeddings
+
+    def rows(self, i: int) -> NDArray[np.float32]:
+        """Vectors of one row of the table, (n, dim)."""
+        offsets = self.packed.offsets
+        vectors: NDArray[np.float32] = np.asarray(self.packed.values[offsets[i] : offsets[i + 1]])
+        return vectors
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the vectors."""
+        return int(np.asarray(self.packed.values).nbytes)
+
+    @cached_property
+    def norm(self) -> float:
+        """Length of the longest vector."""
+        values = np.asarray(self.packed.values)
+        return math.sqrt(float(np.einsum("ij,ij->i", values, values).max(initial=0)))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The rows of a block at some positions."""
+
+    block: Block
+    positions: NDArray[np.intp]
+
+    def among(self, ids: RowIds) -> Part:
+        """Those of the rows that are among `ids`."""
+        return Part(self.block, self.positions[np.isin(self.block.ids[self.positions], ids)])
+
+    def scores(self, query: NDArray[np.float32]) -> NDArray[np.float64]:
+        """MaxSim of each row with a query."""
+        if 2 * len(self.positions) > len(self.block.ids):  # in place with the others costs less than a copy
+            return maxsim(query, self.block.packed).scores[self.positions]
+        return maxsim(query, pack([self.block.rows(i) for i in self.positions.tolist()])).scores
+
+
+class LooseRows:
+    """The vectors of rows that no index knows: read once and kept in memory, those beyond it read at each search."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._version = -1
+        self._kept: list[Part] = []
+        self._rest: RowIds = np.empty(0, dtype=np.uint64)
+
+    def at(self, snapshot: Snapshot) -> Iterator[Part]:
+        """The loose rows of a snapshot."""
+        with self._lock:
+            if self._version != snapshot.version:
+                self._read(snapshot)
+            kept, rest = self._kept, self._rest
+        yield from kept
+        yield from fetched(snapshot, rest)
+
+    def _read(self, snapshot: Snapshot) -> None:
+        kept = [part for known in self._kept if len((part := _living(known.block, snapshot.loose)).positions)]
+        known = [part.block.ids for part in kept]
+        new = np.setdiff1d(snapshot.loose, np.concatenate(known) if known else np.empty(0, dtype=np.uint64))
+        size = sum(part.block.nbytes for part in kept)
+        while len(new) and size < _MOST_BYTES:
+            kept += fetched(snapshot, new[:_SLICE])
+            size += kept[-1].block.nbytes
+            new = new[_SLICE:]
+        if len(kept) > _MOST_BLOCKS and size < _MOST_BYTES:
+            kept = [_merged(kept)]
+        self._version, self._kept, self._rest = snapshot.version, kept, new
+
+
+def fetched(snapshot: Snapshot, ids: RowIds) -> Iterator[Part]:
+    """Rows of the table, read in slices."""
+    for first in range(0, len(ids), _SLICE):
+        block = Block(*snapshot.vectors(ids[first : first + _SLICE]))
+        yield Part(block, np.arange(len(block.ids)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    id: int
+    score: float
+    block: Block
+    position: int
+
+
+class Best:
+    """Collects the best `k` rows for one query by exact MaxSim."""
+
+    def __init__(self, query: TokenEmbeddings, k: int) -> None:
+        self.query, self.k = query, k
+        self._found: list[_Scored] = []
+        self._norm = 0.0
+
+    def look_at(self, part: Part) -> None:
+        """Score some rows; only those that may be among the best are kept."""
+        if not len(part.positions):
+            return
+        scores = part.scores(self.query.vectors)
+        self._norm = max(self._norm, part.block.norm)
+        chosen = self._may_be_best(scores)
+        ids = part.block.ids[part.positions]
+        self._found += [
+            _Scored(int(ids[i]), float(scores[i]), part.block, int(part.positions[i])) for i in chosen.tolist()
+        ]
+        kept = self._may_be_best(np.array([row.score for row in self._found]))
+        self._found = [self._found[i] for i in kept.tolist()]
+
+    def hits(self, snapshot: Snapshot, stages: Mapping[str, Mapping[int, float]]) -> list[Hit]:
+        """The best rows, explained; `stages` are scores by row of what was searched before."""
+        found = self._found
+        if len(found) > self.k:
+            names = _column(snapshot, [row.id for row in found], "id")
+            found = sorted(found, key=lambda row: (-_exact(self.query, row), names[row.id]))[: self.k]
+        return ranked(_explained(self.query, found, snapshot, stages), self.k)
+
+    def _may_be_best(self, scores: NDArray[np.float64]) -> NDArray[np.intp]:
+        if len(scores) <= self.k:
+            return np.arange(len(scores))
+        # Rounding moves a score by less than this, so what may belong to the best by exact arithmetic stays.
+        query = self.query.vectors
+        rounding = query.size * np.finfo(np.float32).eps * self._norm * float(np.abs(query).max(initial=0))
+        edge = np.partition(scores, len(scores) - self.k)[len(scores) - self.k]
+        return np.flatnonzero(scores >= edge - 2 * rounding)
+
+
+def _explained(
+    query: TokenEmbeddings, found: Sequence[_Scored], snapshot: Snapshot, stages: Mapping[str, Mapping[int, float]]
+) -> Iterator[Hit]:
+    ids = np.array([row.id for row in found], dtype=np.uint64)
+    columns = snapshot.take(ids, ["id", "text", "exact_metadata", "labels"]).to_pylist() if len(ids) else []
+    kept = {columns["_rowid"]: columns for columns in columns}
+    for row in found:
+        columns = kept[row.id]
+        text = columns["text"]
+        # A copy, so that a hit does not keep its neighbours in memory.
+        document = from_bytes(columns["labels"], text, vectors=row.block.rows(row.position).copy())
+        chunk = Chunk(columns["id"], text, json.loads(columns["exact_metadata"]))
+        before = {stage: scores[row.id] for stage, scores in stages.items() if row.id in scores}
+        yield Hit(chunk, explain(query, document), before)
+
+
+def _exact(query: TokenEmbeddings, row: _Scored) -> float:
+    """The score of `explain`, without the rest."""
+    return math.fsum((query.vectors @ row.block.rows(row.position).T).max(axis=1).tolist())
+
+
+def _column(snapshot: Snapshot, ids: Sequence[int], name: str) -> dict[int, str]:
+    found = snapshot.take(np.array(ids, dtype=np.uint64), [name])
+    return dict(zip(found["_rowid"].to_pylist(), found[name].to_pylist(), strict=True))
+
+
+def _living(block: Block, ids: RowIds) -> Part:
+    return Part(block, np.flatnonzero(np.isin(block.ids, ids)))
+
+
+def _merged(parts: Sequence[Part]) -> Part:
+    ids = np.concatenate([part.block.ids[part.positions] for part in parts])
+    packed = pack([part.block.rows(i) for part in parts for i in part.positions.tolist()])
+    return Part(Block(ids, packed), np.arange(len(ids)))

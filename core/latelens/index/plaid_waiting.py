@@ -1,0 +1,59 @@
+"""Chunks that PLAID does not hold yet: compared one by one, with their exact rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Container
+from dataclasses import dataclass
+
+import numpy as np
+
+from latelens.embeddings import TokenEmbeddings
+from latelens.explanation import Explanation, explain
+from latelens.index.plaid_store import View
+from latelens.maxsim import PackedEmbeddings, maxsim, pack
+
+_TOLERANCE = 1e-4  # of a score, by which products of other shapes may differ
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Waiting chunks of one moment, by ``seq``."""
+
+    seqs: tuple[int, ...] = ()
+    rows: tuple[TokenEmbeddings, ...] = ()
+    packed: PackedEmbeddings | None = None
+
+
+class Waiting:
+    """Keeps the rows of waiting chunks in memory between searches."""
+
+    def __init__(self) -> None:
+        self._packed = Packed()
+        self._lock = threading.Lock()
+
+    def at(self, view: View) -> Packed:
+        """Those that wait in a view; reads only what came since."""
+        seqs = tuple(view.waiting())
+        with self._lock:
+            if seqs != self._packed.seqs:
+                known = dict(zip(self._packed.seqs, self._packed.rows, strict=True))
+                known |= view.rows([seq for seq in seqs if seq not in known])
+                rows = tuple(known[seq] for seq in seqs)
+                self._packed = Packed(seqs, rows, pack([each.vectors for each in rows]) if rows else None)
+            return self._packed
+
+
+def best(
+    packed: Packed, query: TokenEmbeddings, k: int, allowed: Container[int] | None = None
+) -> list[tuple[int, Explanation]]:
+    """At least the best `k` of the allowed chunks, with those that tie with the last."""
+    if packed.packed is None:
+        return []
+    scores = maxsim(query.vectors, packed.packed).scores
+    if allowed is not None:
+        scores[[seq not in allowed for seq in packed.seqs]] = -np.inf
+    last = np.partition(scores, len(scores) - k)[len(scores) - k] if len(scores) > k else -np.inf
+    floor = last - _TOLERANCE * max(1.0, abs(last)) if np.isfinite(last) else -np.inf
+    chosen = np.flatnonzero((scores >= floor) & (scores > -np.inf)).tolist()
+    return [(packed.seqs[i], explain(query, packed.rows[i])) for i in chosen]

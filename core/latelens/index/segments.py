@@ -1,0 +1,143 @@
+"""Immutable runs of chunks and their rows, in memory or memory-mapped."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latelens.embeddings import TokenEmbeddings
+from latelens.index.protocol import Chunk
+from latelens.serialize import from_bytes, to_bytes
+
+COLUMNS = ("labels", "texts", "metadata")
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One byte string for each chunk, laid end to end.
+
+    Attributes
+    ----------
+    data
+        (bytes,) uint8.
+    offsets
+        (chunks + 1,) int64: chunk ``i`` owns ``data[offsets[i]:offsets[i + 1]]``.
+    """
+
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+
+    def __getitem__(self, i: int) -> bytes:
+        return self.data[self.offsets[i] : self.offsets[i + 1]].tobytes()
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Chunks that were written together and never change.
+
+    Attributes
+    ----------
+    ids
+        (chunks,) the caller's.
+    offsets
+        (chunks + 1,) int64: chunk ``i`` owns rows ``offsets[i]:offsets[i + 1]``, never none.
+    columns
+        ``labels`` (tokens, spans and kinds, by `serialize`), ``texts`` (UTF-8) and ``metadata`` (JSON).
+    stored
+        (rows, dim) float32, unchecked: `vectors` are these once they have been found whole.
+    norm
+        Length of the longest row: bounds how far rounding can move a similarity.
+    check
+        Raises if `stored` is not what was written; called once.
+    """
+
+    ids: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    columns: Mapping[str, Column]
+    stored: NDArray[np.float32]
+    norm: float
+    check: Callable[[], None]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """All rows end to end, (rows, dim) float32."""
+        self.check()
+        return self.stored
+
+    @cached_property
+    def metadata(self) -> list[dict[str, Any]]:
+        """Of all chunks; read once, for filters, and not to be handed out."""
+        return [json.loads(self.columns["metadata"][i]) for i in range(len(self))]
+
+    def rows(self, i: int) -> NDArray[np.float32]:
+        """Rows of chunk `i`, (n, dim) float32."""
+        return self.vectors[self.offsets[i] : self.offsets[i + 1]]
+
+    def chunk(self, i: int) -> Chunk:
+        """Chunk `i` as it was given."""
+        return Chunk(self.ids[i], self.columns["texts"][i].decode(), json.loads(self.columns["metadata"][i]))
+
+    def document(self, i: int) -> TokenEmbeddings:
+        """Chunk `i` as it was encoded."""
+        return from_bytes(self.columns["labels"][i], self.columns["texts"][i].decode(), vectors=self.rows(i))
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a new segment will hold; the vectors are (n, dim) float32 for each chunk, wherever they lie now."""
+
+    ids: list[str] = field(default_factory=list)
+    vectors: list[NDArray[np.float32]] = field(default_factory=list)
+    columns: dict[str, list[bytes]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+
+    def take(self, segment: Segment, positions: Iterable[int]) -> None:
+        """Add chunks of a segment."""
+        for i in positions:
+            self.ids.append(segment.ids[i])
+            self.vectors.append(segment.rows(i))
+            for name, column in self.columns.items():
+                column.append(segment.columns[name][i])
+
+
+def draft_of(chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings]) -> Draft:
+    """Chunks that were just encoded."""
+    draft = Draft()
+    for chunk, encoded in zip(chunks, rows, strict=True):
+        draft.ids.append(chunk.id)
+        draft.vectors.append(encoded.vectors)
+        draft.columns["labels"].append(to_bytes(encoded, vectors=False))
+        draft.columns["texts"].append(chunk.text.encode())
+        draft.columns["metadata"].append(chunk.metadata_json().encode())
+    return draft
+
+
+def in_memory(draft: Draft) -> Segment:
+    """A segment of arrays; copies the vectors."""
+    columns = {
+        name: Column(np.frombuffer(b"".join(parts), dtype=np.uint8), offsets_of(parts))
+        for name, parts in draft.columns.items()
+    }
+    vectors = np.concatenate(draft.vectors)
+    vectors.flags.writeable = False
+    norm = max(map(longest, draft.vectors))
+    return Segment(tuple(draft.ids), offsets_of(draft.vectors), columns, vectors, norm, check=lambda: None)
+
+
+def longest(rows: NDArray[np.float32]) -> float:
+    """Length of the longest row."""
+    return math.sqrt(np.einsum("ij,ij->i", rows, rows).max())
+
+
+def offsets_of(parts: Sequence[Any]) -> NDArray[np.int64]:
+    """Where each part begins when they are laid end to end, and where the last one ends, (parts + 1,) int64."""
+    return np.cumsum([0, *map(len, parts)], dtype=np.int64)
