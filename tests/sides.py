@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
-from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.schema import Document as LlamaIndexDocument
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 import langchain_latelens
+import langchain_latelens.documents
+import langchain_latelens.first_stage
+import langchain_latelens.retriever
+import langchain_latelens.tool
 import llama_index_latelens
+import llama_index_latelens.first_stage
+import llama_index_latelens.nodes
+import llama_index_latelens.retriever
+import llama_index_latelens.tool
+from latelens.index import Chunk, Searcher
 
 
 class LangChainSide:
@@ -46,6 +56,43 @@ class LangChainSide:
     def placed_at(self, text: str, start: int) -> Document:
         return self.chunk(text, start_index=start)
 
+    Retriever = langchain_latelens.retriever.LateInteractionRetriever
+    first_stage = staticmethod(langchain_latelens.first_stage.first_stage)
+    create_evidence_tool = staticmethod(langchain_latelens.tool.create_evidence_tool)
+
+    def whole(self, text: str, name: str, **metadata: Any) -> Document:
+        return Document(text, id=name, metadata=metadata)
+
+    def retriever(self, chunks: Sequence[Any], model: Any, **options: Any) -> Any:
+        return self.Retriever.from_documents(chunks, model, **options)
+
+    def over(self, searcher: Searcher, **options: Any) -> Any:
+        return self.Retriever.from_index(searcher, **options)
+
+    def as_query(self, query: Any) -> Any:
+        return query
+
+    def search(self, retriever: Any, query: str) -> list[Document]:
+        return retriever.invoke(query)
+
+    async def asearch(self, retriever: Any, query: str) -> list[Document]:
+        return await retriever.ainvoke(query)
+
+    def to_chunks(self, chunks: Sequence[Any], **options: Any) -> Iterator[Chunk]:
+        return langchain_latelens.documents.to_chunks(chunks, **options)
+
+    def add(self, retriever: Any, chunks: Sequence[Any]) -> list[str]:
+        return retriever.add_documents(chunks)
+
+    def delete(self, retriever: Any, names: Sequence[str]) -> int:
+        return retriever.delete(names)
+
+    def quotes(self, tool: Any, query: str) -> str:
+        return tool.invoke({"query": query})
+
+    async def aquotes(self, tool: Any, query: str) -> str:
+        return await tool.ainvoke({"query": query})
+
 
 class LlamaIndexSide:
     Rerank = llama_index_latelens.LateInteractionRerank
@@ -78,3 +125,50 @@ class LlamaIndexSide:
 
     def placed_at(self, text: str, start: int) -> NodeWithScore:
         return NodeWithScore(node=TextNode(text=text, start_char_idx=start, end_char_idx=start + len(text)))
+
+    Retriever = llama_index_latelens.retriever.LateInteractionRetriever
+    first_stage = staticmethod(llama_index_latelens.first_stage.first_stage)
+    create_evidence_tool = staticmethod(llama_index_latelens.tool.create_evidence_tool)
+
+    def whole(self, text: str, name: str, **metadata: Any) -> LlamaIndexDocument:
+        return LlamaIndexDocument(text=text, id_=name, metadata=metadata)
+
+    def retriever(self, chunks: Sequence[Any], model: Any, **options: Any) -> Any:
+        return self.Retriever.from_nodes(_nodes(chunks), model, **_named(options))
+
+    def over(self, searcher: Searcher, **options: Any) -> Any:
+        return self.Retriever.from_index(searcher, **_named(options))
+
+    def as_query(self, query: Any) -> Any:
+        return QueryBundle(query)
+
+    def search(self, retriever: Any, query: str) -> list[NodeWithScore]:
+        return retriever.retrieve(query)
+
+    async def asearch(self, retriever: Any, query: str) -> list[NodeWithScore]:
+        return await retriever.aretrieve(query)
+
+    def to_chunks(self, chunks: Sequence[Any], **options: Any) -> Iterator[Chunk]:
+        return llama_index_latelens.nodes.to_chunks(_nodes(chunks), **options)
+
+    def add(self, retriever: Any, chunks: Sequence[Any]) -> list[str]:
+        return retriever.add_nodes(_nodes(chunks))
+
+    def delete(self, retriever: Any, names: Sequence[str]) -> int:
+        return retriever.delete_nodes(names)
+
+    def quotes(self, tool: Any, query: str) -> str:
+        return tool(query).content
+
+    async def aquotes(self, tool: Any, query: str) -> str:
+        return (await tool.acall(query)).content
+
+
+def _nodes(chunks: Sequence[Any]) -> list[Any]:
+    return [chunk.node if isinstance(chunk, NodeWithScore) else chunk for chunk in chunks]
+
+
+def _named(options: dict[str, Any]) -> dict[str, Any]:
+    """LlamaIndex's names for the two arguments that are called otherwise there."""
+    names = {"k": "similarity_top_k", "filter": "filters"}
+    return {names.get(name, name): value for name, value in options.items()}

@@ -1,0 +1,83 @@
+"""Between LangChain's documents and the chunks of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.documents import Document
+from langchain_core.stores import BaseStore
+
+from langchain_latelens.evidence import SCORE_KEY, strip_evidence
+from latelens.index.first_stage import content_id
+from latelens.index.parents import NODE_KEY, PARENT_KEY, START_KEY, FindParents, Parent, passages_of, place_of
+from latelens.index.protocol import Chunk
+from latelens.index.retrieval import Retrieved
+from latelens.metadata import KEY
+
+Parents = Mapping[str, Document] | BaseStore[str, Document]
+
+
+def to_chunks(documents: Iterable[Document], *, split: bool = False) -> Iterator[Chunk]:
+    """Documents as chunks, one at a time, for `index.add(to_chunks(documents))` or `BM25(to_chunks(documents))`.
+
+    A document without an id gets one made of its text and metadata. `split` cuts documents into passages, with the
+    document's id under ``"parent_id"`` and the place of each passage under ``"start_index"``.
+    """
+    for document in documents:
+        named = with_id(document, None)
+        id, text = cast(str, named.id), named.page_content
+        if not split:
+            yield Chunk(id, text, named.metadata)
+            continue
+        for passage, start, end in passages_of(id, text):
+            yield Chunk(passage, text[start:end], {**named.metadata, PARENT_KEY: id, START_KEY: start})
+
+
+def with_id(document: Document, id: str | None) -> Document:
+    """A copy without our metadata: with the given id, else the document's own, else one of its content."""
+    (plain,) = strip_evidence([document])
+    named = id or plain.id or content_id(plain.page_content, plain.metadata)
+    return plain.model_copy(update={"id": named})
+
+
+def with_ids(documents: Sequence[Document], ids: Sequence[str] | None) -> list[Document]:
+    """`with_id` of each document."""
+    if ids is not None and len(ids) != len(documents):
+        raise ValueError(f"ids must be as many as the documents, got {len(ids)} for {len(documents)}")
+    given = ids if ids is not None else [None for _ in documents]
+    return [with_id(document, id) for document, id in zip(documents, given, strict=True)]
+
+
+def document_of(found: Retrieved) -> Document:
+    """What was retrieved as a new document: the chunk, or the whole document that it stands for."""
+    if found.parent is not None:
+        parent: Document = found.parent.source
+        return Document(parent.page_content, id=found.parent.id, metadata=_marked(parent.metadata, found))
+    metadata = {key: value for key, value in found.chunk.metadata.items() if key != NODE_KEY}
+    start = place_of(found.chunk.metadata)[1]
+    if NODE_KEY in found.chunk.metadata and start is not None:  # stored by LlamaIndex
+        metadata[START_KEY] = start
+    return Document(found.chunk.text, id=found.chunk.id, metadata=_marked(metadata, found))
+
+
+def parent_finder(parents: Parents) -> FindParents:
+    """Look up whole documents in a mapping or a store, such as `ParentDocumentRetriever`'s."""
+
+    def find(ids: Sequence[str]) -> dict[str, Parent]:
+        many = parents.mget(ids) if isinstance(parents, BaseStore) else [parents.get(id) for id in ids]
+        return {
+            id: Parent(id, document.page_content, document)
+            for id, document in zip(ids, many, strict=True)
+            if document is not None
+        }
+
+    return find
+
+
+def _marked(metadata: Mapping[str, Any], found: Retrieved) -> dict[str, Any]:
+    marked = {key: value for key, value in metadata.items() if key not in (KEY, SCORE_KEY)}
+    if found.metadata is not None:
+        marked[KEY] = found.metadata
+    marked[SCORE_KEY] = found.score
+    return marked

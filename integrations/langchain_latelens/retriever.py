@@ -1,0 +1,270 @@
+"""`LateInteractionRetriever`: finds documents by late interaction and says why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
+from langchain_core.runnables import RunnableConfig, run_in_executor
+from langchain_core.stores import BaseStore
+from pydantic import ConfigDict, Field, field_serializer, model_validator
+from typing_extensions import Self, Unpack
+
+from langchain_latelens.documents import Parents, document_of, parent_finder, to_chunks, with_ids
+from langchain_latelens.options import Making, Options
+from langchain_latelens.runs import abatch, batch, child_runs
+from latelens.encoders import DEFAULT_MODEL
+from latelens.encoders.lazy import LazyEncoder
+from latelens.explanation import Explanation
+from latelens.index.exact import ExactIndex
+from latelens.index.parents import PARENT_KEY
+from latelens.index.protocol import Filter, Searcher
+from latelens.index.retrieval import Wanted, aretrieve, check_searcher, put, remove, retrieve
+from latelens.ranking import ExplainMode, rerank
+
+
+class LateInteractionRetriever(BaseRetriever):
+    """Find documents with a late-interaction model; each carries its score and its exact evidence.
+
+    Results are new documents: ``metadata["relevance_score"]`` holds MaxSim, ``metadata["latelens"]`` the evidence
+    (`read_evidence` reads it). ``invoke(query, k=3, filter={...}, explain="tokens")`` asks otherwise for one call;
+    `batch` and `abatch` encode all queries at once.
+
+    Parameters
+    ----------
+    searcher
+        An index or a `TwoStage` of `latelens.index`; `from_documents` and `from_texts` make an `ExactIndex`.
+    k
+        How many documents to return at most.
+    explain
+        ``"evidence"``; ``"tokens"`` adds every token match; ``"off"`` leaves the score alone.
+    min_score
+        Leave out those of the `k` with a lower MaxSim score.
+    min_relevance
+        Leave out those of the `k` that answer with a lower probability, 0..1; the model needs a calibration.
+    filter
+        On metadata, such as ``{"lang": "en", "year": {"$gte": 2000}}``; one given to a call takes its place.
+    split
+        Cut documents into passages when they are added, with the document's id under ``parent_key`` and the place of
+        each passage under ``"start_index"``.
+    parents
+        Whole documents by their ids, a mapping or a LangChain store: what is returned are then the documents whose
+        chunks were found, with the evidence at its place in the whole text, and MaxSim over those chunks.
+    parent_key
+        Which key of a chunk's metadata holds the id of its document.
+    score_threshold
+        LangChain's name for `min_score`: give one of them.
+    """
+
+    searcher: Any
+    k: int = Field(default=5, strict=True)
+    explain_mode: ExplainMode = Field(default="evidence", alias="explain")
+    min_score: float | None = None
+    min_relevance: float | None = None
+    filter: dict[str, Any] | None = None
+    split: bool = False
+    parents: Any = None
+    parent_key: str = PARENT_KEY
+    score_threshold: float | None = None
+
+    # Typos are refused; `explain` is the argument's name and a method's, so the field is called `explain_mode`.
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_searcher(self.searcher)
+        if self.min_score is not None and self.score_threshold is not None:
+            raise ValueError("min_score and score_threshold are one thing: give one of them")
+        self._wanted()
+        return self
+
+    @field_serializer("searcher")
+    def _describe_searcher(self, searcher: Searcher) -> dict[str, str]:
+        return {"kind": type(searcher).__name__, "model": searcher.encoder.name}
+
+    @field_serializer("parents")
+    def _describe_parents(self, parents: Any) -> str | None:
+        return None if parents is None else type(parents).__name__
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Sequence[Document],
+        model: Any = DEFAULT_MODEL,
+        *,
+        ids: Sequence[str] | None = None,
+        path: str | os.PathLike[str] | None = None,
+        split: bool = False,
+        return_parents: bool = False,
+        batch_size: int | None = None,
+        device: str | None = None,
+        show_progress: bool = False,
+        **options: Unpack[Options],
+    ) -> Self:
+        """Index documents and return a retriever over them.
+
+        Parameters
+        ----------
+        documents
+            Kept under their ids, else under an id made of text and metadata.
+        model
+            What `latelens.load_encoder` takes, or a loaded model.
+        ids
+            Take the place of the documents' own.
+        path
+            A folder that keeps the index; opened if it is there, and documents that it holds are not encoded again.
+        return_parents
+            With `split`: return whole documents, which are kept in memory.
+        batch_size, device, show_progress
+            As in `LateInteractionRerank`.
+        options
+            The class's own.
+        """
+        if return_parents and not split:
+            raise ValueError("return_parents=True needs split=True, or from_index(index, parents=...)")
+        encoder = LazyEncoder(model, device=device, batch_size=batch_size)
+        searcher = ExactIndex(encoder, path)
+        made = cls(searcher=searcher, split=split, parents={} if return_parents else None, **options)
+        made.add_documents(documents, ids=ids, show_progress=show_progress)
+        return made
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Sequence[str],
+        metadatas: Sequence[dict[str, Any]] | None = None,
+        model: Any = DEFAULT_MODEL,
+        **arguments: Unpack[Making],
+    ) -> Self:
+        """Like `from_documents`, from texts and their metadata."""
+        if metadatas is not None and len(metadatas) != len(texts):
+            raise ValueError(f"metadatas must be as many as the texts, got {len(metadatas)} for {len(texts)}")
+        each = metadatas or [{} for _ in texts]
+        documents = [Document(text, metadata=metadata) for text, metadata in zip(texts, each, strict=True)]
+        return cls.from_documents(documents, model, **arguments)
+
+    @classmethod
+    def from_index(
+        cls,
+        searcher: Searcher,
+        *,
+        split: bool = False,
+        parents: Parents | None = None,
+        parent_key: str = PARENT_KEY,
+        **options: Unpack[Options],
+    ) -> Self:
+        """A retriever over an index or a `TwoStage` that is there already."""
+        return cls(searcher=searcher, split=split, parents=parents, parent_key=parent_key, **options)
+
+    def add_documents(
+        self, documents: Sequence[Document], *, ids: Sequence[str] | None = None, show_progress: bool = False
+    ) -> list[str]:
+        """Index documents, replacing those with the same ids, and return the ids that `delete` takes.
+
+        With `split` these are the passages' ids: to replace a document that became shorter, delete them first.
+        """
+        named = with_ids(documents, ids)
+        stored = put(self.searcher, to_chunks(named, split=self.split), show_progress=show_progress)
+        if self.split and isinstance(self.parents, BaseStore):
+            self.parents.mset([(document.id or "", document) for document in named])
+        elif self.split and isinstance(self.parents, MutableMapping):
+            self.parents.update((document.id, document) for document in named)
+        return stored
+
+    async def aadd_documents(
+        self, documents: Sequence[Document], *, ids: Sequence[str] | None = None, show_progress: bool = False
+    ) -> list[str]:
+        """Like `add_documents`, off the event loop."""
+        return await run_in_executor(None, self.add_documents, documents, ids=ids, show_progress=show_progress)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete what is stored under these ids, and return how many there were."""
+        return remove(self.searcher, ids)
+
+    async def adelete(self, ids: Sequence[str]) -> int:
+        """Like `delete`, off the event loop."""
+        return await run_in_executor(None, self.delete, ids)
+
+    def explain(self, query: str, document: Document | str) -> Explanation:
+        """Every match between a query and one document, whatever `explain` was set to."""
+        text = document if isinstance(document, str) else document.page_content
+        return rerank(query, [text], self.searcher.encoder, explain="off")[0].explanation
+
+    def batch(
+        self,
+        inputs: list[str],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        """Retrieve for each query, encoding ``config["max_concurrency"]`` of them at once, all by default."""
+        return batch(self, inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[str],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        """Like `batch`, off the event loop."""
+        return await abatch(self, inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    def retrieve_many(self, queries: Sequence[str], **asked: Any) -> list[list[Document]]:
+        """What `batch` returns, without runs and callbacks; takes ``k``, ``filter`` and ``explain``."""
+        found = retrieve(self.searcher, queries, self._wanted(**asked))
+        return [[document_of(result) for result in results] for results in found]
+
+    async def aretrieve_many(self, queries: Sequence[str], **asked: Any) -> list[list[Document]]:
+        """Like `retrieve_many`, off the event loop."""
+        found = await aretrieve(self.searcher, queries, self._wanted(**asked))
+        return [[document_of(result) for result in results] for results in found]
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Filter | None = None,
+        explain: ExplainMode | None = None,
+    ) -> list[Document]:
+        with child_runs(run_manager):
+            return self.retrieve_many([query], k=k, filter=filter, explain=explain)[0]
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Filter | None = None,
+        explain: ExplainMode | None = None,
+    ) -> list[Document]:
+        with child_runs(run_manager):
+            return (await self.aretrieve_many([query], k=k, filter=filter, explain=explain))[0]
+
+    def _get_ls_params(self, **_kwargs: Any) -> LangSmithRetrieverParams:
+        return LangSmithRetrieverParams(
+            ls_retriever_name="latelens",
+            ls_vector_store_provider=type(self.searcher).__name__,
+            ls_embedding_provider="latelens",
+            ls_embedding_model=self.searcher.encoder.name,
+        )
+
+    def _wanted(self, k: int | None = None, filter: Filter | None = None, explain: ExplainMode | None = None) -> Wanted:
+        return Wanted(
+            k=self.k if k is None else k,
+            explain=explain or self.explain_mode,
+            min_score=self.score_threshold if self.min_score is None else self.min_score,
+            min_relevance=self.min_relevance,
+            filter=self.filter if filter is None else filter,
+            find_parents=None if self.parents is None else parent_finder(self.parents),
+            parent_key=self.parent_key,
+        )

@@ -1,0 +1,58 @@
+"""A tool that gives an agent quotes to cite, and the documents behind them to the program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_core.callbacks import Callbacks
+from langchain_core.documents import Document
+from langchain_core.retrievers import RetrieverLike
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import BaseModel, Field
+
+from latelens.render.quotes import Found, numbered_quotes
+
+
+class EvidenceQuery(BaseModel):
+    """Arguments of the tool."""
+
+    query: str = Field(description="What to find, as a question or a phrase.")
+
+
+def create_evidence_tool(retriever: RetrieverLike, name: str, description: str) -> BaseTool:
+    """Make a tool that answers a query with numbered quotes, each a sentence of evidence with its source.
+
+    The model reads the quotes; ``ToolMessage.artifact`` holds the documents with scores and evidence, which
+    `read_evidence` reads, also after a checkpoint has made dicts of them. Documents without evidence, as those of
+    other retrievers, are quoted from their beginning.
+
+    Parameters
+    ----------
+    retriever
+        A `LateInteractionRetriever`, or any retriever whose documents were reranked.
+    name, description
+        What the model is told of the tool.
+    """
+
+    def find(query: str, callbacks: Callbacks = None) -> tuple[str, list[Document]]:
+        documents = retriever.invoke(query.strip(), config={"callbacks": callbacks})
+        return _quotes(query, documents), documents
+
+    async def afind(query: str, callbacks: Callbacks = None) -> tuple[str, list[Document]]:
+        documents = await retriever.ainvoke(query.strip(), config={"callbacks": callbacks})
+        return _quotes(query, documents), documents
+
+    return StructuredTool(
+        name=name,
+        description=description,
+        func=find,
+        coroutine=afind,
+        args_schema=EvidenceQuery,
+        response_format="content_and_artifact",
+    )
+
+
+def _quotes(query: str, documents: Sequence[Document]) -> str:
+    return numbered_quotes(
+        query, [Found(document.id, document.page_content, document.metadata) for document in documents]
+    )

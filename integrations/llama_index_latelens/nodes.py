@@ -1,0 +1,143 @@
+"""Between LlamaIndex's nodes and the chunks of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from llama_index.core.schema import (
+    BaseNode,
+    Document,
+    ImageNode,
+    IndexNode,
+    MetadataMode,
+    Node,
+    NodeRelationship,
+    NodeWithScore,
+    RelatedNodeInfo,
+    TextNode,
+)
+from llama_index.core.storage.docstore import BaseDocumentStore
+
+from latelens.index.parents import NODE_KEY, FindParents, Parent, passages_of, place_of
+from latelens.index.protocol import Chunk
+from latelens.index.retrieval import Retrieved
+from latelens.metadata import KEY
+from llama_index_latelens.evidence import with_metadata
+
+Parents = Mapping[str, BaseNode] | BaseDocumentStore
+
+_KINDS: dict[str, type[BaseNode]] = {
+    kind.class_name(): kind for kind in (TextNode, IndexNode, ImageNode, Node, Document)
+}
+# Kept elsewhere in a chunk, or not at all: the vector of another model, and an object that is no JSON.
+_ELSEWHERE = {"id_", "text", "metadata", "embedding", "class_name", "obj"}
+
+
+def text_of(node: BaseNode) -> str:
+    """A node's text without metadata: every other mode prepends it and strips, and positions would no longer fit."""
+    return node.get_content(metadata_mode=MetadataMode.NONE)
+
+
+def to_chunks(nodes: Iterable[BaseNode], *, split: bool = False) -> Iterator[Chunk]:
+    """Nodes as chunks, one at a time, for `index.add(to_chunks(nodes))` or `BM25(to_chunks(nodes))`.
+
+    `split` cuts documents into nodes of their passages, which point to them and know their place there.
+    """
+    return map(chunk_of, nodes_of(nodes, split=split))
+
+
+def chunk_of(node: BaseNode) -> Chunk:
+    """A node as a chunk, from which `node_of` makes it again.
+
+    Not kept are a vector, the `obj` of an `IndexNode`, and our own metadata.
+    """
+    return Chunk(node.node_id, text_of(node), {**plain_metadata(node), NODE_KEY: kept_of(node)})
+
+
+def plain_metadata(node: BaseNode) -> dict[str, Any]:
+    """A node's metadata without ours."""
+    return {key: value for key, value in node.metadata.items() if key != KEY}
+
+
+def kept_of(node: BaseNode) -> dict[str, Any]:
+    """What a node has beyond its text and metadata, as JSON."""
+    plain = with_metadata(node, None)
+    if isinstance(plain, IndexNode):
+        plain = plain.model_copy(update={"obj": None})
+    kept: dict[str, Any] = {"class": plain.class_name()}
+    if plain.ref_doc_id is not None:
+        kept["parent"] = plain.ref_doc_id
+    if isinstance(plain, TextNode) and plain.start_char_idx is not None:
+        kept["start"] = plain.start_char_idx
+    fields = plain.model_dump(mode="json", exclude_defaults=True, exclude=_ELSEWHERE)
+    kept["fields"] = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
+    if "text_resource" in kept["fields"]:
+        kept["fields"]["text_resource"].pop("text", None)
+    return kept
+
+
+def node_of(chunk: Chunk) -> BaseNode:
+    """The node that a chunk was made of; a `TextNode` for a chunk that was no node."""
+    metadata = {key: value for key, value in chunk.metadata.items() if key != NODE_KEY}
+    kept = chunk.metadata.get(NODE_KEY)
+    if not isinstance(kept, Mapping) or kept.get("class") not in _KINDS:
+        return _text_node(chunk, metadata)
+    kind = _KINDS[kept["class"]]
+    fields = {**kept["fields"], "id_": chunk.id, "metadata": metadata}
+    if issubclass(kind, TextNode):
+        return kind(**fields, text=chunk.text)
+    if "text_resource" in fields:
+        fields["text_resource"] = {**fields["text_resource"], "text": chunk.text}
+    return kind(**fields)
+
+
+def nodes_of(nodes: Iterable[BaseNode], *, split: bool) -> Iterator[BaseNode]:
+    """The nodes, or nodes of their passages that point to them as `SentenceSplitter` makes them."""
+    for node in nodes:
+        if not split:
+            yield node
+            continue
+        text = text_of(node)
+        for passage, start, end in passages_of(node.node_id, text):
+            yield TextNode(
+                id_=passage,
+                text=text[start:end],
+                start_char_idx=start,
+                end_char_idx=end,
+                metadata=node.metadata,
+                excluded_embed_metadata_keys=node.excluded_embed_metadata_keys,
+                excluded_llm_metadata_keys=node.excluded_llm_metadata_keys,
+                relationships={NodeRelationship.SOURCE: node.as_related_node_info()},
+            )
+
+
+def scored_node(found: Retrieved) -> NodeWithScore:
+    """What was retrieved as a new node: the chunk, or the whole document that it stands for."""
+    node = node_of(found.chunk) if found.parent is None else found.parent.source
+    return NodeWithScore(node=with_metadata(node, found.metadata), score=found.score)
+
+
+def parent_finder(parents: Parents) -> FindParents:
+    """Look up whole documents in a mapping or a document store."""
+
+    def find(ids: Sequence[str]) -> dict[str, Parent]:
+        found = {id: _look_up(parents, id) for id in ids}
+        return {id: Parent(id, text_of(node), node) for id, node in found.items() if node is not None}
+
+    return find
+
+
+def _look_up(parents: Parents, id: str) -> BaseNode | None:
+    if isinstance(parents, BaseDocumentStore):
+        return parents.get_document(id, raise_error=False)
+    return parents.get(id)
+
+
+def _text_node(chunk: Chunk, metadata: dict[str, Any]) -> TextNode:
+    parent, start = place_of(chunk.metadata)
+    source = {} if parent is None else {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=parent)}
+    end = None if start is None else start + len(chunk.text)
+    return TextNode(
+        id_=chunk.id, text=chunk.text, metadata=metadata, start_char_idx=start, end_char_idx=end, relationships=source
+    )

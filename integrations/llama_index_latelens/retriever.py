@@ -1,0 +1,209 @@
+"""`LateInteractionRetriever`: finds nodes by late interaction and says why."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import MutableMapping, Sequence
+from typing import Any, TypedDict
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
+from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
+from llama_index.core.storage.docstore import BaseDocumentStore
+from llama_index.core.vector_stores.types import MetadataFilters
+from typing_extensions import Self, Unpack
+
+from latelens.encoders import DEFAULT_MODEL
+from latelens.encoders.lazy import LazyEncoder
+from latelens.explanation import Explanation
+from latelens.index.exact import ExactIndex
+from latelens.index.parents import PARENT_KEY
+from latelens.index.protocol import Filter, Searcher
+from latelens.index.retrieval import Wanted, aretrieve, check_searcher, put, remove, retrieve
+from latelens.ranking import ExplainMode, rerank
+from llama_index_latelens.filters import to_filter
+from llama_index_latelens.nodes import Parents, parent_finder, scored_node, text_of, to_chunks
+
+dispatcher = get_dispatcher(__name__)
+
+
+class Options(TypedDict, total=False):
+    """What every constructor of a retriever takes; see `LateInteractionRetriever`."""
+
+    similarity_top_k: int
+    explain: ExplainMode
+    min_score: float | None
+    min_relevance: float | None
+    filters: MetadataFilters | Filter | None
+    callback_manager: CallbackManager | None
+    object_map: dict[str, Any] | None
+    verbose: bool
+
+
+class LateInteractionRetriever(BaseRetriever):
+    """Find nodes with a late-interaction model; each carries its score and its exact evidence.
+
+    Results are new nodes with the ids, metadata and relationships of those that were stored:
+    ``NodeWithScore.score`` holds MaxSim, ``node.metadata["latelens"]`` the evidence (`read_evidence` reads it), kept
+    out of prompts and embeddings.
+
+    Parameters
+    ----------
+    searcher
+        An index or a `TwoStage` of `latelens.index`; `from_nodes` makes an `ExactIndex`.
+    similarity_top_k
+        How many nodes to return at most.
+    explain
+        ``"evidence"``; ``"tokens"`` adds every token match; ``"off"`` leaves the score alone.
+    min_score
+        Leave out those of the `similarity_top_k` with a lower MaxSim score.
+    min_relevance
+        Leave out those of the `similarity_top_k` that answer with a lower probability, 0..1; the model needs a
+        calibration.
+    filters
+        `MetadataFilters`, nested as you like, or a dict such as ``{"lang": "en", "year": {"$gte": 2000}}``.
+    split
+        Cut documents into passages when they are added: nodes that point to their document and know their place there.
+    parents
+        Whole documents by their ids, a mapping or a document store: what is returned are then the documents whose
+        nodes were found, with the evidence at its place in the whole text, and MaxSim over those nodes.
+    parent_key
+        Which key of the metadata holds the id of a node's document, where it has no source relationship.
+    callback_manager, object_map, verbose
+        As in `BaseRetriever`.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        similarity_top_k: int = 5,
+        explain: ExplainMode = "evidence",
+        min_score: float | None = None,
+        min_relevance: float | None = None,
+        filters: MetadataFilters | Filter | None = None,
+        split: bool = False,
+        parents: Parents | None = None,
+        parent_key: str = PARENT_KEY,
+        callback_manager: CallbackManager | None = None,
+        object_map: dict[str, Any] | None = None,
+        verbose: bool = False,
+    ) -> None:
+        check_searcher(searcher)
+        self.searcher = searcher
+        self.similarity_top_k = similarity_top_k
+        self.explain_mode = explain
+        self.min_score = min_score
+        self.min_relevance = min_relevance
+        self.filters = filters
+        self.split = split
+        self.parents = parents
+        self.parent_key = parent_key
+        self._wanted()
+        super().__init__(callback_manager=callback_manager, object_map=object_map, verbose=verbose)
+
+    @classmethod
+    def from_nodes(
+        cls,
+        nodes: Sequence[BaseNode],
+        model: Any = DEFAULT_MODEL,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        split: bool = False,
+        return_parents: bool = False,
+        batch_size: int | None = None,
+        device: str | None = None,
+        show_progress: bool = False,
+        **options: Unpack[Options],
+    ) -> Self:
+        """Index nodes or documents and return a retriever over them.
+
+        Parameters
+        ----------
+        nodes
+            Kept under their ids, without a vector.
+        model
+            What `latelens.load_encoder` takes, or a loaded model.
+        path
+            A folder that keeps the index; opened if it is there, and nodes that it holds are not encoded again.
+        return_parents
+            With `split`: return whole documents, which are kept in memory.
+        batch_size, device, show_progress
+            As in `LateInteractionRerank`.
+        options
+            The class's own.
+        """
+        if return_parents and not split:
+            raise ValueError("return_parents=True needs split=True, or from_index(index, parents=...)")
+        encoder = LazyEncoder(model, device=device, batch_size=batch_size)
+        searcher = ExactIndex(encoder, path)
+        made = cls(searcher, split=split, parents={} if return_parents else None, **options)
+        made.add_nodes(nodes, show_progress=show_progress)
+        return made
+
+    @classmethod
+    def from_index(
+        cls,
+        searcher: Searcher,
+        *,
+        split: bool = False,
+        parents: Parents | None = None,
+        parent_key: str = PARENT_KEY,
+        **options: Unpack[Options],
+    ) -> Self:
+        """A retriever over an index or a `TwoStage` that is there already."""
+        return cls(searcher, split=split, parents=parents, parent_key=parent_key, **options)
+
+    def add_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool = False) -> list[str]:
+        """Index nodes, replacing those with the same ids, and return the ids that `delete_nodes` takes.
+
+        With `split` these are the passages' ids: to replace a document that became shorter, delete them first.
+        """
+        stored = put(self.searcher, to_chunks(nodes, split=self.split), show_progress=show_progress)
+        for node in nodes:
+            if isinstance(node, IndexNode) and node.obj is not None:
+                self.object_map[node.index_id] = node.obj
+        if self.split and isinstance(self.parents, BaseDocumentStore):
+            self.parents.add_documents(nodes)
+        elif self.split and isinstance(self.parents, MutableMapping):
+            self.parents.update((node.node_id, node) for node in nodes)
+        return stored
+
+    async def aadd_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool = False) -> list[str]:
+        """Like `add_nodes`, off the event loop."""
+        return await asyncio.to_thread(self.add_nodes, nodes, show_progress=show_progress)
+
+    def delete_nodes(self, node_ids: Sequence[str]) -> int:
+        """Delete what is stored under these ids, and return how many there were."""
+        return remove(self.searcher, node_ids)
+
+    async def adelete_nodes(self, node_ids: Sequence[str]) -> int:
+        """Like `delete_nodes`, off the event loop."""
+        return await asyncio.to_thread(self.delete_nodes, node_ids)
+
+    def explain(self, query: str, document: NodeWithScore | BaseNode | str) -> Explanation:
+        """Every match between a query and one node, whatever `explain` was set to."""
+        node = document.node if isinstance(document, NodeWithScore) else document
+        text = node if isinstance(node, str) else text_of(node)
+        return rerank(query, [text], self.searcher.encoder, explain="off")[0].explanation
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        (found,) = retrieve(self.searcher, [query_bundle.query_str], self._wanted())
+        return [scored_node(result) for result in found]
+
+    @dispatcher.span
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        (found,) = await aretrieve(self.searcher, [query_bundle.query_str], self._wanted())
+        return [scored_node(result) for result in found]
+
+    def _wanted(self) -> Wanted:
+        return Wanted(
+            k=self.similarity_top_k,
+            explain=self.explain_mode,
+            min_score=self.min_score,
+            min_relevance=self.min_relevance,
+            filter=to_filter(self.filters),
+            find_parents=None if self.parents is None else parent_finder(self.parents),
+            parent_key=self.parent_key,
+        )

@@ -1,0 +1,90 @@
+"""A tool that gives an agent quotes to cite, and the nodes behind them to the program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.bridge.pydantic import BaseModel, Field
+from llama_index.core.schema import NodeWithScore
+from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
+
+from latelens.render.quotes import Found, numbered_quotes
+from llama_index_latelens.nodes import text_of
+
+# What LlamaIndex's own tools make of keyword arguments: "\ninput is capital of france\n".
+_NOISE = re.compile(r"\A\n(?:input|query) is ")
+
+
+class EvidenceQuery(BaseModel):
+    """Arguments of the tool."""
+
+    query: str = Field(description="What to find, as a question or a phrase.")
+
+
+def create_evidence_tool(retriever: BaseRetriever, name: str, description: str) -> EvidenceTool:
+    """Make a tool that answers a query with numbered quotes, each a sentence of evidence with its source.
+
+    The model reads the quotes; ``ToolOutput.raw_output`` holds the nodes with scores and evidence, which
+    `read_evidence` reads: an agent's `ToolCallResult` events carry it. Nodes without evidence, as those of other
+    retrievers, are quoted from their beginning.
+
+    Parameters
+    ----------
+    retriever
+        A `LateInteractionRetriever`, or any retriever whose nodes were reranked.
+    name, description
+        What the model is told of the tool.
+    """
+    return EvidenceTool(retriever, ToolMetadata(description=description, name=name, fn_schema=EvidenceQuery))
+
+
+class EvidenceTool(AsyncBaseTool):
+    """Made by `create_evidence_tool`."""
+
+    def __init__(self, retriever: BaseRetriever, metadata: ToolMetadata) -> None:
+        self._retriever = retriever
+        self._metadata = metadata
+
+    @property
+    def metadata(self) -> ToolMetadata:
+        """Name, description and arguments."""
+        return self._metadata
+
+    def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        """Find quotes for a query, given as ``query``, as ``input`` or as the only argument."""
+        query = clean_query(*args, **kwargs)
+        return self._output(query, self._retriever.retrieve(query))
+
+    async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        """Like `call`, off the event loop."""
+        query = clean_query(*args, **kwargs)
+        return self._output(query, await self._retriever.aretrieve(query))
+
+    def _output(self, query: str, nodes: Sequence[NodeWithScore]) -> ToolOutput:
+        found = [Found(scored.node.node_id, text_of(scored.node), scored.node.metadata) for scored in nodes]
+        return ToolOutput(
+            content=numbered_quotes(query, found),
+            tool_name=self.metadata.get_name(),
+            raw_input={"query": query},
+            raw_output=list(nodes),
+        )
+
+
+def clean_query(*args: Any, **kwargs: Any) -> str:
+    r"""The query among a tool's arguments, without what LlamaIndex adds to it.
+
+    >>> clean_query("capital of france\n\n"), clean_query(input="\ninput is capital of france\n")
+    ('capital of france', 'capital of france')
+
+    Raises
+    ------
+    ValueError
+        If there is no query or more than one.
+    """
+    given = [*args, *kwargs.values()]
+    if len(given) != 1 or not isinstance(given[0], str) or not given[0].strip():
+        raise ValueError(f"the tool takes one query, a text, got {[*args]!r:.80} and {kwargs!r:.80}")
+    return _NOISE.sub("", given[0]).strip()

@@ -1,0 +1,71 @@
+"""LangChain's own suites for retrievers and tools, as they come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fake_encoder import FakeEncoder
+
+pytest.importorskip("langchain_tests")
+
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.tools import BaseTool
+from langchain_tests.integration_tests import RetrieversIntegrationTests, ToolsIntegrationTests
+from langchain_tests.unit_tests import ToolsUnitTests
+
+from langchain_latelens.retriever import LateInteractionRetriever
+from langchain_latelens.tool import create_evidence_tool
+from latelens.index.bm25 import BM25
+from latelens.index.exact import ExactIndex
+from latelens.index.protocol import Chunk
+from latelens.index.two_stage import TwoStage
+
+CHUNKS = [Chunk(str(i), f"Elephants eat plants of kind {i}.") for i in range(6)]
+QUERY = "What do elephants eat?"
+
+
+def filled_index() -> ExactIndex:
+    index = ExactIndex(FakeEncoder())
+    index.add(CHUNKS)
+    return index
+
+
+class TestRetriever(RetrieversIntegrationTests):
+    @property
+    def retriever_constructor(self) -> type[BaseRetriever]:
+        return LateInteractionRetriever
+
+    @property
+    def retriever_constructor_params(self) -> dict[str, Any]:
+        return {"searcher": filled_index()}
+
+    @property
+    def retriever_query_example(self) -> str:
+        return QUERY
+
+
+class TestTwoStageRetriever(TestRetriever):
+    @property
+    def retriever_constructor_params(self) -> dict[str, Any]:
+        return {"searcher": TwoStage(BM25(CHUNKS), FakeEncoder())}
+
+
+class _Tool:
+    @property
+    def tool_constructor(self) -> BaseTool:
+        retriever = LateInteractionRetriever.from_documents([Document(QUERY)], FakeEncoder())
+        return create_evidence_tool(retriever, "find_evidence", "Finds evidence about elephants.")
+
+    @property
+    def tool_invoke_params_example(self) -> dict[str, Any]:
+        return {"query": QUERY}
+
+
+class TestToolUnit(_Tool, ToolsUnitTests):
+    pass
+
+
+class TestTool(_Tool, ToolsIntegrationTests):
+    pass
