@@ -1,6 +1,6 @@
 """Make the README's pictures: ``python scripts/pictures.py`` writes them to docs/pictures.
 
-They show what the code draws for the texts below, with the packaged model. The report is photographed by Chromium.
+They show what the code draws for the texts below, with the packaged model. HTML is photographed by Chromium.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from latelens import load_encoder, rerank
+from latelens import Encoder, Source, attribute, load_encoder, rerank
+from latelens.render import answer_html
 from latelens.render.html import report
 from latelens.render.plot import plot_similarity
 
@@ -30,6 +31,10 @@ MUSEUM = {
     "prices.txt": "Tickets cost nine euros. Children under six get in free. Cards are accepted.",
     "cafe.txt": "The café is on the first floor. High chairs stand beside the stairs. Lunch costs eleven euros.",
 }
+ANSWER = (
+    "Tickets cost nine euros, and children under six get in free. High chairs are beside the stairs. "
+    "In summer the garden stays open until midnight. Guided tours start at three.\n\nShall I book a tour for you?"
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 COLUMNS = 88
 
@@ -38,13 +43,15 @@ def main() -> None:
     """Make all of them, in this order."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     names, texts = list(MUSEUM), list(MUSEUM.values())
-    ranked = rerank(QUESTION, texts, load_encoder("offline/all-MiniLM-L6-v2"))
+    encoder = load_encoder("offline/all-MiniLM-L6-v2")
+    ranked = rerank(QUESTION, texts, encoder)
     heat_map = io.BytesIO()
     plot_similarity(ranked[0].explanation).savefig(heat_map, format="png", dpi=150, bbox_inches="tight")
     _save(Image.open(heat_map), "heat_map.png")
     with tempfile.TemporaryDirectory() as folder:
         page = report(ranked, names=names).save(Path(folder) / "report.html")
         _save(_photograph(page), "report.png")
+        _save(_answer(Path(folder), encoder), "answer.png")
         for name, text in MUSEUM.items():
             (Path(folder) / name).write_text(text + "\n", encoding="utf-8")
         (PICTURES / "terminal.svg").write_text(_terminal(Path(folder), names), encoding="utf-8", newline="")
@@ -59,10 +66,19 @@ def _save(picture: Image.Image, name: str) -> None:
     framed.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(PICTURES / name, optimize=True)
 
 
-def _photograph(page: Path) -> Image.Image:
+def _answer(folder: Path, encoder: Encoder) -> Image.Image:
+    """An attributed answer; to be sent to a mark gives it the focus, which shows what the pointer would."""
+    attribution = attribute(ANSWER, [Source(text, title=name) for name, text in MUSEUM.items()], encoder)
+    page = answer_html.report(attribution).save(folder / "answer.html")
+    last = attribution.number_of(attribution.flagged[-1].citations[0])  # of the guided tours
+    marks = re.findall(rf'id="(ll-\w+-m{last})"', page.read_text(encoding="utf-8"))
+    return _photograph(page, marks[0])
+
+
+def _photograph(page: Path, anchor: str = "") -> Image.Image:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        raise SystemExit(f"the report is photographed by a browser: install one of {', '.join(BROWSERS)}")
+        raise SystemExit(f"HTML is photographed by a browser: install one of {', '.join(BROWSERS)}")
     target = page.with_suffix(".png")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
     command += [
@@ -70,7 +86,7 @@ def _photograph(page: Path) -> Image.Image:
         "--window-size=860,1500",
         "--force-device-scale-factor=1.5",
     ]
-    command += [f"--screenshot={target}", page.as_uri()]
+    command += [f"--screenshot={target}", f"{page.as_uri()}#{anchor}"]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     picture = Image.open(target)
     picture.load()

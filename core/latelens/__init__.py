@@ -1,22 +1,30 @@
-"""Late-interaction reranking in which every result carries the exact reason for its score."""
+"""Late-interaction reranking and retrieval in which every result carries the exact reason for its score."""
 
 from latelens._version import __version__
+from latelens.attribution import attribute
 from latelens.cache import EmbeddingCache
+from latelens.citations import Attribution, Citation, Claim, Source
 from latelens.contrast import Contrast, WordGain, contrast
 from latelens.embeddings import TokenEmbeddings, TokenKind
-from latelens.encoders import Encoder, ModelInfo, list_models, load_encoder
+from latelens.encoders import Encoder, EncoderPool, ModelInfo, list_models, load_encoder
 from latelens.evidence import EvidenceSpan, find_evidence
 from latelens.explanation import Explanation, Match, explain
 from latelens.metadata import read_evidence
 from latelens.miss import Miss, WordMiss, explain_miss
 from latelens.ranking import Ranked, Ranking, rerank
 from latelens.relevance import Calibration
+from latelens.verify import CrossEncoderVerifier, Verdict, Verifier
 
 __all__ = [
+    "Attribution",
     "Calibration",
+    "Citation",
+    "Claim",
     "Contrast",
+    "CrossEncoderVerifier",
     "EmbeddingCache",
     "Encoder",
+    "EncoderPool",
     "EvidenceSpan",
     "Explanation",
     "Match",
@@ -24,11 +32,15 @@ __all__ = [
     "ModelInfo",
     "Ranked",
     "Ranking",
+    "Source",
     "TokenEmbeddings",
     "TokenKind",
+    "Verdict",
+    "Verifier",
     "WordGain",
     "WordMiss",
     "__version__",
+    "attribute",
     "contrast",
     "explain",
     "explain_miss",

@@ -2,151 +2,183 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-Label = Literal["corroborated", "weak", "no_evidence", "not_checkable", "supported", "contradicted"]
+from latelens import guards
+from latelens.cache import EmbeddingCache
+from latelens.citations import Attribution, Citation, Claim, Label, Source
+from latelens.claims import ClaimSpan, split_claims
+from latelens.encoders import Encoder
+from latelens.explanation import explain
+from latelens.ranking import calibration_of
+from latelens.support import Support, find_support, pool_sentences
+from latelens.verify.verdict import Judge, Verdict, Verifier, as_verifier
+
+__all__ = ["Attribution", "Citation", "Claim", "Label", "Source", "attribute"]
+
+# Of the score: on 440 claims of HAGRID with their passages, .6 flags 21 % of the attributable ones and 76 % of the
+# others, .5 flags 14 and 74 % (the exact checks alone 9 and 25 %). Of the likeness: on the half for tuning, among 20
+# passages, 2 % of the attributable sentences are below; with their own passages taken away 75 %.
+_CORROBORATED, _NO_EVIDENCE = 0.5, 0.4
+_MISSING = "not in the evidence: "
 
 
-@dataclass(frozen=True)
-class Source:
-    """A text that an answer may rest on: a retrieved chunk.
+def attribute(
+    answer: str,
+    sources: Sequence[Source | str],
+    encoder: Encoder,
+    *,
+    cache: EmbeddingCache | None = None,
+    max_citations: int = 3,
+    verifier: Verifier | Judge | None = None,
+) -> Attribution:
+    """Find for each claim of an answer the sentences of the sources that bear it, and say where there are none.
 
-    Attributes
+    All claims meet all sources, whatever the answer itself cites. A claim is encoded as a document is: it is often
+    longer than what a model reads of a query (32 tokens with ColBERT), and a statement is compared with statements.
+    Claims are not cached. Safe to call from several threads.
+
+    Parameters
     ----------
-    text
-        What was retrieved; every source position is a character of it.
-    id, title, url
-        What the caller calls it; None where it has no such thing.
-    start
-        Where the chunk begins in its whole document, in characters; None where the splitter did not say.
-    """
-
-    text: str
-    id: str | None = None
-    title: str | None = None
-    url: str | None = None
-    start: int | None = None
-
-
-@dataclass(frozen=True)
-class Citation:
-    """A span of a source that bears on a claim; ``sources[source_index].text[source_start:source_end] == cited_text``.
-
-    Attributes
-    ----------
-    answer_start, answer_end
-        The claim, in characters of the answer.
-    source_index, source_id, title, url
-        Which source.
-    source_start, source_end, cited_text
-        The sentence in that source.
-    score
-        MaxSim of the claim's words in that sentence, at most 1 (`EvidenceSpan.score`).
-    relevance
-        Probability, 0..1, that the source answers the claim; None where the encoder has no calibration.
-    document_start, document_end
-        The sentence's place in the whole document; None where the source does not know its own.
-    """
-
-    answer_start: int
-    answer_end: int
-    source_index: int
-    source_id: str | None
-    source_start: int
-    source_end: int
-    cited_text: str
-    score: float
-    relevance: float | None = None
-    title: str | None = None
-    url: str | None = None
-    document_start: int | None = None
-    document_end: int | None = None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence, list item or table row of an answer; ``answer[start:end] == text``.
-
-    Attributes
-    ----------
-    label
-        ``"corroborated"``: its words stand in the cited text. ``"weak"``: some do, or a number, date, name or negation
-        does not. ``"no_evidence"``: nothing in the sources is like it. ``"not_checkable"``: a greeting, a question or
-        a remark without a statement. Only a `Verifier` tells ``"supported"`` and ``"contradicted"``: matching words
-        show neither truth nor cause.
-    score
-        How well the sources bear the claim, 0..1; comparable between claims.
-    reasons
-        Why the label is no better, such as ``"number 150 kg not in the evidence"``.
-    support
-        The verifier's probability that the cited text supports the claim; None without a verifier.
-    citations
-        Best first.
-    """
-
-    start: int
-    end: int
-    text: str
-    label: Label
-    score: float
-    reasons: tuple[str, ...] = ()
-    support: float | None = None
-    citations: tuple[Citation, ...] = ()
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """An answer, cut into claims, each with the spans that bear it.
-
-    Attributes
-    ----------
-    claims
-        In the answer's order, disjoint; code blocks, headings and white space belong to none.
-    model
-        Name of the encoder.
+    answer
+        Plain text or Markdown; `split_claims` says what is a claim.
+    sources
+        Retrieved chunks; a `str` is a source of which nothing else is known. May be empty.
+    encoder
+        From `load_encoder`.
+    cache
+        Where encoded sources are kept; None encodes them anew.
+    max_citations
+        Citations for each claim at most.
     verifier
-        Name of the verifier; None without one.
+        Tells whether the cited texts support or contradict a claim: a `Verifier`, or a function (claim, texts) ->
+        probability. It is asked about claims that have a citation. Without one no label says more than that the
+        words of a claim stand in the cited texts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> from latelens import load_encoder
+    >>> encoder = load_encoder("offline/all-MiniLM-L6-v2")
+    >>> found = attribute("They eat 150 kg a day.", ["Elephants eat up to 150 kg of plants a day."], encoder)
+    >>> found.claims[0].label, found.citations[0].cited_text
+    ('corroborated', 'Elephants eat up to 150 kg of plants a day.')
     """
-
-    answer: str
-    sources: tuple[Source, ...]
-    claims: tuple[Claim, ...]
-    model: str
-    verifier: str | None = None
-
-    @property
-    def citations(self) -> tuple[Citation, ...]:
-        """All citations, in the order of the claims."""
-        return tuple(citation for claim in self.claims for citation in claim.citations)
-
-    @property
-    def flagged(self) -> tuple[Claim, ...]:
-        """The claims that a reader should check: weak, without evidence or contradicted."""
-        return tuple(claim for claim in self.claims if claim.label in ("weak", "no_evidence", "contradicted"))
-
-    @cached_property
-    def references(self) -> tuple[Citation, ...]:
-        """The distinct cited spans, in the order of first use: the first is mark ``[1]``."""
-        first: dict[tuple[int, int, int], Citation] = {}
-        for citation in self.citations:
-            first.setdefault(_place(citation), citation)
-        return tuple(first.values())
-
-    def number_of(self, citation: Citation) -> int:
-        """The mark of a citation's span, from 1."""
-        return 1 + [_place(reference) for reference in self.references].index(_place(citation))
-
-    def marked(self) -> str:
-        """The answer with marks such as ``[1][2]`` after each claim that is cited."""
-        pieces, reached = [], 0
-        for claim in self.claims:
-            numbers = sorted(self.number_of(citation) for citation in claim.citations)
-            pieces += [self.answer[reached : claim.end], *(f"[{number}]" for number in numbers)]
-            reached = claim.end
-        return "".join([*pieces, self.answer[reached:]])
+    given = _checked(answer, sources, max_citations)
+    verify = None if verifier is None else as_verifier(verifier)
+    spans = split_claims(answer)
+    judged = [span for span in spans if span.checkable]
+    found = list(_judge(judged, given, encoder, cache, most=max_citations))
+    claims = iter(found if verify is None else _verified(judged, found, verify))
+    return Attribution(
+        answer=answer,
+        sources=given,
+        claims=tuple(next(claims) if span.checkable else _claim(span, "not_checkable") for span in spans),
+        model=encoder.name,
+        verifier=None if verify is None else verify.name,
+    )
 
 
-def _place(citation: Citation) -> tuple[int, int, int]:
-    return citation.source_index, citation.source_start, citation.source_end
+def _judge(
+    spans: Sequence[ClaimSpan], sources: Sequence[Source], encoder: Encoder, cache: EmbeddingCache | None, *, most: int
+) -> Iterator[Claim]:
+    """One claim for each span, as far as words tell."""
+    if not spans or not sources:
+        yield from (_claim(span, "no_evidence") for span in spans)
+        return
+    texts = list(dict.fromkeys(source.text for source in sources))
+    encoded = encoder.encode_documents(texts) if cache is None else cache.encode_documents(encoder, texts)
+    documents = dict(zip(texts, encoded, strict=True))
+    pool = pool_sentences([documents[source.text] for source in sources])
+    asked = encoder.encode_documents([span.statement for span in spans])
+    calibration = calibration_of(encoder, needed=False)
+    for span, query, support in zip(spans, asked, find_support(asked, pool, most=most), strict=True):
+        citations = []
+        for i, score in zip(support.sentences, support.similarities, strict=True):
+            number = int(pool.sources[i])
+            explanation = explain(query, documents[sources[number].text]) if calibration else None
+            relevance = calibration.relevance(explanation) if calibration and explanation else None
+            citations.append(_citation(span, number, sources[number], pool.spans[i].tolist(), score, relevance))
+        yield _label(span, support, citations, sources)
+
+
+def _label(span: ClaimSpan, support: Support, citations: Sequence[Citation], sources: Sequence[Source]) -> Claim:
+    if support.likeness < _NO_EVIDENCE:
+        return _claim(span, "no_evidence", support.score)
+    cited = [citation.cited_text for citation in citations]
+    # A sentence says "he": the name may stand around it, a number may not.
+    around = [text for citation in citations for text in (sources[citation.source_index].text, citation.title or "")]
+    reasons = guards.check(span.statement, cited, context=around)
+    low = support.score < _CORROBORATED
+    if low and not reasons and support.missing:
+        reasons = (_MISSING + ", ".join(support.missing),)
+    return _claim(span, "weak" if reasons or low else "corroborated", support.score, reasons, citations)
+
+
+def _verified(spans: Sequence[ClaimSpan], claims: Sequence[Claim], verifier: Verifier) -> Iterator[Claim]:
+    """The claims with a verifier's labels; those without a citation as they were."""
+    cited = [(span.statement, claim) for span, claim in zip(spans, claims, strict=True) if claim.citations]
+    texts = [[citation.cited_text for citation in claim.citations] for _, claim in cited]
+    verdicts = iter(verifier.verify([statement for statement, _ in cited], texts) if cited else [])
+    yield from (_with_verdict(claim, next(verdicts)) if claim.citations else claim for claim in claims)
+
+
+def _with_verdict(claim: Claim, verdict: Verdict) -> Claim:
+    if verdict.contradicts:
+        return replace(claim, label="contradicted", support=verdict.support)
+    # An exact check outweighs a model; that some words are missing does not, which is how a paraphrase looks.
+    guarded = any(not reason.startswith(_MISSING) for reason in claim.reasons)
+    if verdict.supports and not guarded:
+        return replace(claim, label="supported", support=verdict.support, reasons=())
+    reasons = claim.reasons if verdict.supports else (*claim.reasons, f"the verifier gives it {verdict.support:.2f}")
+    return replace(claim, label="weak", support=verdict.support, reasons=reasons)
+
+
+def _claim(
+    span: ClaimSpan, label: Label, score: float = 0.0, reasons: tuple[str, ...] = (), citations: Sequence[Citation] = ()
+) -> Claim:
+    return Claim(span.start, span.end, span.text, label, score, reasons, None, tuple(citations))
+
+
+def _citation(
+    span: ClaimSpan, number: int, source: Source, place: Sequence[int], score: float, relevance: float | None
+) -> Citation:
+    start, end = place
+    return Citation(
+        answer_start=span.start,
+        answer_end=span.end,
+        source_index=number,
+        source_id=source.id,
+        source_start=start,
+        source_end=end,
+        cited_text=source.text[start:end],
+        score=score,
+        relevance=relevance,
+        title=source.title,
+        url=source.url,
+        document_start=None if source.start is None else source.start + start,
+        document_end=None if source.start is None else source.start + end,
+    )
+
+
+def _checked(answer: str, sources: Sequence[Source | str], max_citations: int) -> tuple[Source, ...]:
+    if not isinstance(answer, str):
+        raise TypeError(f"answer must be a str, got {type(answer).__name__}: {answer!r:.80}")
+    if isinstance(sources, (str, Source)) or not isinstance(sources, Sequence):
+        raise TypeError(f"sources must be a sequence of Source or str, got {type(sources).__name__}; use a list")
+    if isinstance(max_citations, bool) or not isinstance(max_citations, int):
+        raise TypeError(f"max_citations must be an int, got {type(max_citations).__name__}: {max_citations!r}")
+    if max_citations < 1:
+        raise ValueError(f"max_citations must be at least 1, got {max_citations}")
+    for i, source in enumerate(sources):
+        if not isinstance(source, (Source, str)):
+            raise TypeError(
+                f"sources[{i}] must be a Source or a str, got {type(source).__name__}; "
+                "attach_citations takes the documents of a framework"
+            )
+    return tuple(source if isinstance(source, Source) else Source(source) for source in sources)

@@ -1,11 +1,45 @@
-"""Late-interaction reranking for LangChain, with the exact evidence for every returned document."""
+"""Late interaction for LangChain: reranking, retrieval and citations, each result with its exact evidence."""
+
+from typing import TYPE_CHECKING, Any
 
 try:
+    from langchain_latelens.chain import AttachCitations
+    from langchain_latelens.citations import attach_citations, read_attribution, strip_citations
+    from langchain_latelens.documents import to_chunks
     from langchain_latelens.evidence import read_evidence, strip_evidence
+    from langchain_latelens.first_stage import first_stage
     from langchain_latelens.reranker import LateInteractionRerank, RerankedRetriever
+    from langchain_latelens.retriever import LateInteractionRetriever
+    from langchain_latelens.tool import create_evidence_tool
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] != "langchain_core":
         raise
     raise ImportError("langchain_latelens needs langchain-core: run `pip install 'latelens[langchain]'`") from error
 
-__all__ = ["LateInteractionRerank", "RerankedRetriever", "read_evidence", "strip_evidence"]
+if TYPE_CHECKING:
+    from langchain_latelens.middleware import EvidenceCitationMiddleware as EvidenceCitationMiddleware
+
+__all__ = [
+    "AttachCitations",
+    "EvidenceCitationMiddleware",
+    "LateInteractionRerank",
+    "LateInteractionRetriever",
+    "RerankedRetriever",
+    "attach_citations",
+    "create_evidence_tool",
+    "first_stage",
+    "read_attribution",
+    "read_evidence",
+    "strip_citations",
+    "strip_evidence",
+    "to_chunks",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """`EvidenceCitationMiddleware` is imported when it is asked for: only it needs langchain."""
+    if name == "EvidenceCitationMiddleware":
+        from langchain_latelens.middleware import EvidenceCitationMiddleware
+
+        return EvidenceCitationMiddleware
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

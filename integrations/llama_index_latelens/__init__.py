@@ -1,8 +1,15 @@
-"""Late-interaction reranking for LlamaIndex, with the exact evidence for every returned node."""
+"""Late interaction for LlamaIndex: reranking, retrieval and citations, each result with its exact evidence."""
 
 try:
+    from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations
     from llama_index_latelens.evidence import read_evidence, strip_evidence
+    from llama_index_latelens.first_stage import first_stage
+    from llama_index_latelens.nodes import to_chunks
+    from llama_index_latelens.query_engine import EvidenceCitationQueryEngine
     from llama_index_latelens.reranker import LateInteractionRerank
+    from llama_index_latelens.retriever import LateInteractionRetriever
+    from llama_index_latelens.sources import EvidenceCollector, to_citable_blocks
+    from llama_index_latelens.tool import create_evidence_tool
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] != "llama_index":
         raise
@@ -10,4 +17,18 @@ except ModuleNotFoundError as error:
         "llama_index_latelens needs llama-index-core: run `pip install 'latelens[llama-index]'`"
     ) from error
 
-__all__ = ["LateInteractionRerank", "read_evidence", "strip_evidence"]
+__all__ = [
+    "EvidenceCitationQueryEngine",
+    "EvidenceCollector",
+    "LateInteractionRerank",
+    "LateInteractionRetriever",
+    "attach_citations",
+    "create_evidence_tool",
+    "first_stage",
+    "read_attribution",
+    "read_evidence",
+    "strip_citations",
+    "strip_evidence",
+    "to_chunks",
+    "to_citable_blocks",
+]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 from latelens.evidence import EvidenceSpan, find_evidence
@@ -16,6 +12,7 @@ from latelens.explanation import Explanation
 from latelens.ranking import Ranked
 from latelens.render.heat import LedgerLine, ledger, one_query, top_similarity
 from latelens.render.html_text import as_script_json, escape, marked_text, word_places
+from latelens.render.page import resource, whole_page, write_page
 
 # Lines of a ledger that name what they matched by more words than this are cut: expansion rows match dozens.
 _MATCHED_SHOWN = 4
@@ -48,22 +45,12 @@ class Report:
 
     def page(self) -> str:
         """The whole document; its content policy lets no script run but ours, and nothing be loaded."""
-        lines = (
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(one_query(self.ranked).text)}</title>",
-            "<style>:root{color-scheme:light dark}body{margin:0;background:light-dark(#fff,#14161a)}</style></head>",
-            f"<body><main>{_piece(self._chunks())}</main></body></html>\n",
-        )
-        return "\n".join(lines)
+        title = one_query(self.ranked).text
+        return whole_page(_piece(self._chunks()), title=title, script=resource("report.js"))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page, in UTF-8, and say where."""
-        saved = Path(path)
-        saved.write_text(self.page(), encoding="utf-8", newline="")
-        return saved
+        return write_page(self.page(), path)
 
     def _chunks(self) -> list[_Chunk]:
         numbered = enumerate(self.ranked, start=1)
@@ -131,14 +118,14 @@ def _piece(chunks: Sequence[_Chunk]) -> str:
     }
     lines = (
         '<section class="latelens" data-format="1" aria-label="Explained ranking">',
-        f"<style>{_resource('report.css')}</style>",
+        f"<style>{resource('report.css')}</style>",
         f'<p class="ll-query" dir="auto">{escape(query.text)}</p>',
         _buttons(ledgers[0]),
         f'<p class="ll-legend">{_LEGEND}</p>',
         *(_article(chunk, lines, is_open=i == 0) for i, (chunk, lines) in enumerate(zip(chunks, ledgers, strict=True))),
         '<div class="ll-tip" role="status" hidden></div>',
         f'<script type="application/json">{as_script_json(numbers)}</script>',
-        f"<script>{_resource('report.js')}</script>",
+        f"<script>{resource('report.js')}</script>",
         "</section>",
     )
     return "\n".join(lines)
@@ -193,13 +180,3 @@ def _ledger_row(i: int, line: LedgerLine, most: float) -> str:
 def _number(value: float) -> str:
     """A cell with a number to read, and the exact one for programs."""
     return f'<td class="ll-number"><data value="{value!r}">{value:.3f}</data></td>'
-
-
-@lru_cache(maxsize=2)
-def _resource(name: str) -> str:
-    return files("latelens.render").joinpath(name).read_text(encoding="utf-8")
-
-
-def _policy() -> str:
-    digest = base64.b64encode(hashlib.sha256(_resource("report.js").encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'"

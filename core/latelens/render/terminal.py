@@ -54,7 +54,7 @@ class EvidenceText:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Called by rich."""
-        shown, places = _printable(self.text)
+        shown, places = printable_places(self.text)
         if console.color_system is None:
             marks = (">>", "<<") if options.ascii_only else ("»", "«")
             yield self._marked(shown, places, *marks)
@@ -163,7 +163,7 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
     yield text[position:], text[position:]
 
 
-def _printable(text: str) -> tuple[str, list[int]]:
+def printable_places(text: str) -> tuple[str, list[int]]:
     """Text to print, and where each character of `text`, and its end, stands there."""
     inside = bytearray(len(text) + 1)  # 1 where a sentence is
     for start, end in split_sentences(text):

@@ -1,0 +1,162 @@
+"""What `attribute` takes and returns: sources, and the claims of an answer with their citations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+Label = Literal["corroborated", "weak", "no_evidence", "not_checkable", "supported", "contradicted"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text that an answer may rest on: a retrieved chunk.
+
+    Attributes
+    ----------
+    text
+        What was retrieved; every source position is a character of it.
+    id, title, url
+        What the caller calls it; None where it has no such thing.
+    start
+        Where the chunk begins in its whole document, in characters; None where the splitter did not say.
+    """
+
+    text: str
+    id: str | None = None
+    title: str | None = None
+    url: str | None = None
+    start: int | None = None
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A span of a source that bears on a claim; ``sources[source_index].text[source_start:source_end] == cited_text``.
+
+    Attributes
+    ----------
+    answer_start, answer_end
+        The claim, in characters of the answer.
+    source_index, source_id, title, url
+        Which source.
+    source_start, source_end, cited_text
+        The sentence in that source.
+    score
+        MaxSim of the claim's words in that sentence, at most 1 (`EvidenceSpan.score`).
+    relevance
+        Probability, 0..1, that the source answers the claim; None where the encoder has no calibration.
+    document_start, document_end
+        The sentence's place in the whole document; None where the source does not know its own.
+    """
+
+    answer_start: int
+    answer_end: int
+    source_index: int
+    source_id: str | None
+    source_start: int
+    source_end: int
+    cited_text: str
+    score: float
+    relevance: float | None = None
+    title: str | None = None
+    url: str | None = None
+    document_start: int | None = None
+    document_end: int | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, list item or table row of an answer; ``answer[start:end] == text``.
+
+    Attributes
+    ----------
+    label
+        ``"corroborated"``: its words stand in the cited text. ``"weak"``: some do, or a number, date, name or negation
+        does not. ``"no_evidence"``: nothing in the sources is like it. ``"not_checkable"``: a greeting, a question or
+        a remark without a statement. Only a `Verifier` tells ``"supported"`` and ``"contradicted"``: matching words
+        show neither truth nor cause.
+    score
+        How well the sources bear the claim, 0..1; comparable between claims.
+    reasons
+        Why the label is no better, such as ``"number 150 kg not in the evidence"``.
+    support
+        The verifier's probability that the cited text supports the claim; None without a verifier.
+    citations
+        Best first.
+    """
+
+    start: int
+    end: int
+    text: str
+    label: Label
+    score: float
+    reasons: tuple[str, ...] = ()
+    support: float | None = None
+    citations: tuple[Citation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """An answer, cut into claims, each with the spans that bear it.
+
+    Attributes
+    ----------
+    claims
+        In the answer's order, disjoint; code blocks, headings and white space belong to none.
+    model
+        Name of the encoder.
+    verifier
+        Name of the verifier; None without one.
+    """
+
+    answer: str
+    sources: tuple[Source, ...]
+    claims: tuple[Claim, ...]
+    model: str
+    verifier: str | None = None
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """All citations, in the order of the claims."""
+        return tuple(citation for claim in self.claims for citation in claim.citations)
+
+    @property
+    def flagged(self) -> tuple[Claim, ...]:
+        """The claims that a reader should check: weak, without evidence or contradicted."""
+        return tuple(claim for claim in self.claims if claim.label in ("weak", "no_evidence", "contradicted"))
+
+    @cached_property
+    def references(self) -> tuple[Citation, ...]:
+        """The distinct cited spans, in the order of first use: the first is mark ``[1]``."""
+        first: dict[tuple[int, int, int], Citation] = {}
+        for citation in self.citations:
+            first.setdefault(_place(citation), citation)
+        return tuple(first.values())
+
+    def number_of(self, citation: Citation) -> int:
+        """The mark of a citation's span, from 1."""
+        return self._numbers[_place(citation)]
+
+    @cached_property
+    def _numbers(self) -> dict[tuple[int, int, int], int]:
+        return {_place(reference): number for number, reference in enumerate(self.references, start=1)}
+
+    def marked(self) -> str:
+        """The answer with marks such as ``[1][2]`` after each claim that is cited."""
+        pieces, reached = [], 0
+        for claim in self.claims:
+            numbers = sorted(self.number_of(citation) for citation in claim.citations)
+            pieces += [self.answer[reached : claim.end], *(f"[{number}]" for number in numbers)]
+            reached = claim.end
+        return "".join([*pieces, self.answer[reached:]])
+
+    def _repr_html_(self) -> str:
+        """Called by notebooks."""
+        from latelens.render.answer_html import show
+
+        return show(self)
+
+
+def _place(citation: Citation) -> tuple[int, int, int]:
+    return citation.source_index, citation.source_start, citation.source_end

@@ -1,0 +1,146 @@
+"""What an answer claims: its sentences, list items and table rows, and which of them state nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import regex
+
+from latelens.remarks import is_remark, without_lead_in
+from latelens.sentences import MAX_CHARACTERS, split_sentences
+from latelens.text import trim_to_visible
+
+# ``` with a backtick further on is code in a line of prose, not a block.
+_FENCE = regex.compile(r"[\s>]*(?:\d{1,9}[.)]\s+|[-*+]\s+)?(?:(`{3,})(?=[^`]*$)|(~{3,}))")
+_HEADING = regex.compile(r"[\s>]*(?:#{1,6}(?:\s|$)|(?:\*\*|__)[^*_]*[^*_.!?。！？](?:\*\*|__)\s*:?\s*$)")
+_UNDERLINE = regex.compile(r"[\s>]*(?:=+|-{2,})\s*$")
+_RULE = regex.compile(r"[\s>|:=*_+~-]*$")
+_ROW = regex.compile(r"[\s>]*\|.*\||.*\S\s+\|\s+\S")
+_SEPARATOR = regex.compile(r"[\s>]*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
+# Not before a mark that joins the white space: that would cut a character in two.
+_BULLET = regex.compile(
+    r"(?:>\s*(?!\p{M}))*(?:(?:[-*+•‣▪◦–·]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s+(?!\p{M})(?:\[[ xX]\]\s+(?!\p{M}))?)?"
+)
+# "[1]", "[2, 3]", "[4-6]", "[^1]", "[Source 2]", "(Document 3)", "【4†source】".
+_NUMBERS = r"\^?\d{1,3}(?:\s*[,;–-]\s*\^?\d{1,3})*"
+_NAMED = r"(?:sources?|doc(?:ument)?s?|passages?|contexts?|refs?\.?|references?)\s*" + _NUMBERS
+_MARK = rf"(?:\[\s*(?:(?i:{_NAMED})|{_NUMBERS})\s*\]|\((?i:{_NAMED})\)|【[^】]*】)"
+_MARKS = regex.compile(rf"\s*{_MARK}(?!\p{{M}})")
+_FIRST_MARKS = regex.compile(rf"(?:{_MARK}\s*(?!\p{{M}}))+")
+_LAST_MARKS = regex.compile(rf"(?:\s*{_MARK})+$")
+_SAYS = regex.compile(r"[\p{L}\p{N}]")
+
+
+@dataclass(frozen=True)
+class ClaimSpan:
+    """A claim; ``answer[start:end] == text``.
+
+    Attributes
+    ----------
+    statement
+        What is compared with the sources: the claim without citation marks and without a lead-in such as "Based on
+        the given context,".
+    checkable
+        False for a greeting, a question, an offer, a hedge, or a lead-in that ends with a colon.
+    """
+
+    start: int
+    end: int
+    text: str
+    statement: str
+    checkable: bool
+
+
+def split_claims(answer: str) -> tuple[ClaimSpan, ...]:
+    r"""Cut an answer into claims, in order and disjoint.
+
+    A claim is a sentence, a list item's sentence or a table row; bullets and citation marks at its ends are left
+    outside. Fenced code, headings, a line in bold alone, rules, and a table's header are none.
+
+    Which claims state nothing is told by question marks of all scripts, a colon at the end, and openings in English
+    and, fewer, in German, French, Spanish, Italian, Portuguese, Dutch, Russian, Chinese, Japanese, Korean and
+    Arabic. In another language a greeting counts as a statement, for which no source has evidence. Questions
+    without a question mark count as statements too.
+
+    >>> answer = "## Diet\nHello! They eat grass [1].\n- They drink 100 l a day. [2]\n\nDo they swim?"
+    >>> [claim.text for claim in split_claims(answer) if claim.checkable]
+    ['They eat grass [1].', 'They drink 100 l a day.']
+    """
+    found = (_claim(answer, start, end) for start, end in _pieces(answer))
+    return tuple(claim for claim in found if claim is not None)
+
+
+def _claim(answer: str, start: int, end: int) -> ClaimSpan | None:
+    """The claim without what stands around it; None if nothing is left."""
+    for pattern in (_BULLET, _FIRST_MARKS):
+        if match := pattern.match(answer, start, end):
+            start = match.end()
+    if match := _LAST_MARKS.search(answer, start, end):
+        end = match.start()
+    start, end = trim_to_visible(answer, start, end)
+    text = answer[start:end]
+    if _SAYS.search(text) is None:
+        return None
+    statement = _MARKS.sub("", text).replace("|", " ").strip()
+    if len(text) > MAX_CHARACTERS:  # a table row: nothing else is so long, and a search in it may be slow
+        return ClaimSpan(start, end, text, statement, True)
+    statement = without_lead_in(statement)
+    return ClaimSpan(start, end, text, statement, _SAYS.search(statement) is not None and not is_remark(statement))
+
+
+def _pieces(answer: str) -> Iterator[tuple[int, int]]:
+    """Spans of table rows and, in the text between, of sentences."""
+    for start, end, row in _blocks(answer):
+        if row:
+            yield trim_to_visible(answer, start, end)
+        else:
+            yield from ((start + begin, start + stop) for begin, stop in split_sentences(answer[start:end]))
+
+
+def _blocks(answer: str) -> Iterator[tuple[int, int, bool]]:
+    """Table rows, and runs of lines between them: code, headings and rules are left out."""
+    lines = answer.splitlines(keepends=True)
+    start = position = 0
+    fence = ""
+    for i, line in enumerate(lines):
+        following = lines[i + 1] if i + 1 < len(lines) else ""
+        opened, fence = fence, _fence_after(fence, line)
+        row = _is_row(line, following, lines[i - 1] if i else "")
+        if opened or fence or row or _is_apart(line, following):
+            if start < position:
+                yield start, position, False
+            start = position + len(line)
+            if row and not opened and not fence and not _is_header(line, following):
+                yield position, start, True
+        position += len(line)
+    if start < position:
+        yield start, position, False
+
+
+def _fence_after(fence: str, line: str) -> str:
+    """What closes the code block in which the next line stands; "" outside of one."""
+    match = _FENCE.match(line)
+    if match is None:
+        return fence
+    mark: str = match[1] or match[2]
+    if not fence:
+        return mark
+    return "" if mark.startswith(fence) and not line[match.end() :].strip() else fence
+
+
+def _is_row(line: str, following: str, previous: str) -> bool:
+    if _ROW.match(line) is None:
+        return False
+    # A bar in prose is no table: a row begins with one, or stands beside another row.
+    return line.lstrip(" \t>").startswith("|") or any(_ROW.match(beside) for beside in (following, previous))
+
+
+def _is_header(line: str, following: str) -> bool:
+    return _SEPARATOR.match(line) is not None or ("|" in following and _SEPARATOR.match(following) is not None)
+
+
+def _is_apart(line: str, following: str) -> bool:
+    if _HEADING.match(line) or _RULE.match(line):
+        return bool(line.strip())  # an empty line parts paragraphs, which the sentence splitter reads
+    return _UNDERLINE.match(following) is not None and "|" not in following

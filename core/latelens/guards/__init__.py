@@ -1,0 +1,159 @@
+"""Exact checks of a claim against the text cited for it: numbers, dates, names and negation.
+
+No model is asked and no meaning is weighed: what a claim says in figures, dates, names and negators must stand in the
+evidence, in whatever form: 1,000 is one thousand, 5 May 1994 is 1994-05-05, Hogestyn is Drake Hogestyn, UN is United
+Nations. On HAGRID's claims, checked against the sentences that `attribute` cites (half of them never looked at while
+the rules were made), changed numbers are flagged in 95 of 100 cases, names in 92, added negations in 83; 9 of 100
+claims that annotators call attributable are flagged, too, most often for a name that no passage has.
+
+What passes: a value that stands in the evidence in another role ("12 vowels", with 12 consonants there), opposites
+("rose" for "fell"), a wrong single name that begins a table's cell or a label. What is flagged without need: inexact
+conversions (pounds and kilograms), 9:30 pm for 21:30, rounding that is not said ("about"), a name in another language.
+Number words are English; negators also German, French, Spanish, Italian, Portuguese and Dutch; names need a script
+with capitals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Literal
+
+from latelens.guards import dates, names, negation, numbers
+from latelens.guards.reading import language_of, plain
+from latelens.sentences import split_sentences
+
+__all__ = ["Kind", "Missing", "check", "missing"]
+
+Kind = Literal["number", "date", "name", "negation"]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that a claim says and its evidence does not; ``claim[start:end] == text``.
+
+    Attributes
+    ----------
+    kind
+        For ``"negation"``, `text` is the claim's negator, or the first word of the claim that the evidence denies.
+    denies
+        For a negation, whether it is the claim that denies; else False.
+    """
+
+    kind: Kind
+    text: str
+    start: int
+    end: int
+    denies: bool = False
+
+    @property
+    def reason(self) -> str:
+        """One line for a reader, such as ``"number 150 kg not in the evidence"``."""
+        if self.kind == "negation" and self.denies:
+            return f"negation {self.text!r} not in the evidence: the claim denies what the evidence states"
+        if self.kind == "negation":
+            return f"negation of {self.text!r} only in the evidence: the claim states what the evidence denies"
+        value = repr(self.text) if self.kind == "name" else self.text
+        return f"{self.kind} {value} not in the evidence"
+
+
+def check(claim: str, cited: Sequence[str], *, context: Sequence[str] = ()) -> tuple[str, ...]:
+    """Reasons why the cited texts do not bear a claim, each naming the value; empty where none is found.
+
+    See `missing`, which says the same with places.
+
+    >>> check("The calf weighs 150 kg.", ["At birth a calf weighs about 100 kg."])
+    ('number 150 kg not in the evidence',)
+    >>> check("The whale isn't a fish.", ["A whale is no fish."])
+    ()
+    >>> check("The whale is a fish.", ["The whale is not a fish."])
+    ("negation of 'fish' only in the evidence: the claim states what the evidence denies",)
+    """
+    return tuple(dict.fromkeys(part.reason for part in missing(claim, cited, context=context)))
+
+
+def missing(claim: str, cited: Sequence[str], *, context: Sequence[str] = ()) -> tuple[Missing, ...]:
+    """What a claim says that no cited text bears, in the claim's order.
+
+    `context` are texts around the cited ones, such as their whole sources and titles. A name may stand there, since a
+    sentence says "he"; a number, a date and a negation may not. Without any cited text, all numbers, dates and names
+    are missing.
+    """
+    for name, texts in (("cited", cited), ("context", context)):
+        if isinstance(texts, str):
+            raise TypeError(f"{name} must be a sequence of texts, got one text: pass [{name}]")
+    text, evidence = plain(claim), [plain(piece) for piece in cited]
+    around = [*evidence, *map(plain, context)]
+    found = [*_values(text, evidence), *_names(text, around), *_negations(text, evidence)]
+    parts = (Missing(kind, claim[start:end], start, end, denies) for kind, start, end, denies in found)
+    return tuple(sorted(parts, key=lambda part: (part.start, part.end)))
+
+
+_Found = tuple[Kind, int, int, bool]
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Numbers and dates of a text of evidence: those inside dates count as numbers, too."""
+
+    dates: tuple[dates.Date, ...]
+    numbers: tuple[numbers.Number, ...]
+    whole: frozenset[int]
+    hints: frozenset[Fraction]
+
+
+@lru_cache(maxsize=256)
+def _values_of(text: str) -> _Values:
+    dated = dates.dates(text)
+    all_numbers = (*numbers.numbers(text), *numbers.numbers(_without(text, dated)))
+    whole = {int(value) for number in all_numbers for value in number.values if value.denominator == 1}
+    return _Values(dated, all_numbers, frozenset(whole), numbers.hints(text))
+
+
+def _values(claim: str, evidence: Sequence[str]) -> Iterator[_Found]:
+    theirs = [_values_of(text) for text in evidence]
+    dated = dates.dates(claim)
+    their_dates = [date for values in theirs for date in values.dates]
+    whole = frozenset().union(*(values.whole for values in theirs))
+    borne = {(date.start, date.end) for date in dated if dates.bears(their_dates, date, whole)}
+    for place in dict.fromkeys((date.start, date.end) for date in dated):  # either reading of 5/6/94 will do
+        if place not in borne:
+            yield "date", *place, False
+    hinted = frozenset().union(*(values.hints for values in theirs))
+    for number in numbers.numbers(_without(claim, dated)):
+        # "one" and "first" mostly count nothing ("one of the", "first aired").
+        if number.in_name or claim[number.start : number.end].lower() in ("one", "first"):
+            continue
+        if not (
+            number.values & hinted or any(numbers.bears(other, number) for values in theirs for other in values.numbers)
+        ):
+            yield "number", number.start, number.end, False
+
+
+def _names(claim: str, evidence: Sequence[str]) -> Iterator[_Found]:
+    wanted = names.names(claim)
+    offered = [names.vocabulary(text) for text in evidence] if wanted else []
+    for name in wanted:
+        if not any(names.bears(vocabulary, name) for vocabulary in offered):
+            yield "name", name.start, name.end, False
+
+
+def _negations(claim: str, evidence: Sequence[str]) -> Iterator[_Found]:
+    language = language_of(claim)
+    theirs = [negation.read(text[a:b], language) for text in evidence for a, b in split_sentences(text)]
+    for start, end in split_sentences(claim):
+        sentence = negation.read(claim[start:end], language)
+        found = negation.difference(sentence, theirs)
+        if found is not None:
+            first, last = sentence.spans[found.at]
+            yield "negation", start + first, start + last, found.denies
+
+
+def _without(text: str, dated: Sequence[dates.Date]) -> str:
+    """Blank the dates; not with spaces, which could join what stands around them."""
+    blank = list(text)
+    for date in dated:
+        blank[date.start : date.end] = "_" * (date.end - date.start)
+    return "".join(blank)

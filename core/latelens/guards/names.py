@@ -1,0 +1,244 @@
+"""Names in a text: capitalised words that are not only the first of a sentence.
+
+The single first word of a sentence counts, too, unless a list or its ending tells that it is an ordinary one: the
+subject of a claim should stand in its evidence. Languages without case have no names that can be seen so; in German,
+where every noun has a capital, only several capitalised words in a row and acronyms count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import regex
+
+from latelens.guards.dates import MONTHS
+from latelens.guards.name_words import (
+    ALIASES,
+    ERAS,
+    IRREGULAR,
+    NO_NAME_ENDINGS,
+    ORDINARY,
+    PEOPLE,
+    PLACES,
+    SAME,
+    SMALL,
+    TITLES,
+)
+from latelens.guards.number_words import ORDINALS, ROMAN
+from latelens.guards.reading import fold, language_of, stem
+from latelens.guards.units import UNITS
+
+# "F-16", "COVID-19", "U.S." and "AT&T" are one word each; "Jean-Luc" is two.
+_TOKEN = regex.compile(
+    r"\p{L}[\p{L}\p{M}\p{N}]*(?:['.&](?=[\p{L}\p{N}])[\p{L}\p{M}\p{N}]+)*(?:-\p{N}+\b)?|\p{N}+[\p{L}\p{M}]*"
+)
+_SENTENCE_START = regex.compile(r"(?:[.!?:;•|]['\"”»)]*\s|\n|^)\s*[-(*\[\"'“«]*$")
+# "**Daily Food Intake:** 150 kg": headings in a line write ordinary words with capitals.
+_LABEL = regex.compile(r"\W*[^.:!?|\n]{1,60}:[*_]*\s")
+_INITIALS = regex.compile(r"\p{Lu}(?:\.\p{Lu})+")
+_ABBREVIATED = regex.compile(r"(?:^|\W)(?:\p{Lu}|[DM]r|Mrs|Ms|St|Jr|Sr|Prof|Gen|Lt|Sgt|Capt)$")
+
+
+@dataclass(frozen=True)
+class Name:
+    """Capitalised words in a row; ``words`` are their stems, without the small words between."""
+
+    start: int
+    end: int
+    words: tuple[str, ...]
+    acronym: bool
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a text of evidence offers to bear a name.
+
+    Attributes
+    ----------
+    words
+        Stems of all words, capitalised or not.
+    names
+        All that may be names, the first words of sentences among them.
+    initials, capitals
+        First letters of all words, and of the capitalised ones with a space where another word stands between.
+    acronyms
+        The words in capitals: "US" is not "us".
+    """
+
+    words: frozenset[str]
+    names: tuple[Name, ...]
+    initials: str
+    capitals: str
+    acronyms: frozenset[str]
+
+
+class _Word(NamedTuple):
+    start: int
+    end: int
+    text: str
+    leads: bool  # a sentence
+
+
+def names(text: str) -> tuple[Name, ...]:
+    """Names of a `plain` text that a claim can be held to; a text in capitals shows none."""
+    if text == text.upper() and " " in text.strip():
+        return ()
+    german = language_of(text) == "de"
+    label = _LABEL.match(text)
+    rows = _rows(text) if label is None else (row for row in _rows(text) if row[0].start >= label.end())
+    return tuple(name for row in rows for name in _name(row, text, german=german))
+
+
+@lru_cache(maxsize=256)
+def vocabulary(text: str) -> Vocabulary:
+    """What a `plain` text of evidence offers."""
+    tokens = [token.group() for token in _TOKEN.finditer(text)]
+    folded = [fold(token) for token in tokens]
+    pieces = {stem(piece) for token in folded if "-" in token for piece in token.split("-")}
+    ranks = {str(ORDINALS[token]) for token in folded if token in ORDINALS}  # "the Second World War"
+    capitals = "".join(
+        token[0] if written[0].isupper() else "" if token in SMALL or token == "and" else " "
+        for token, written in zip(folded, tokens, strict=True)
+    )
+    offered = tuple(_finish(row) for row in map(_trim, _rows(text)) if row)
+    return Vocabulary(
+        words=frozenset(map(_key, tokens)) | pieces | ranks,
+        names=offered,
+        initials="".join(token[0] for token in folded),
+        capitals=capitals,
+        acronyms=frozenset(_key(token) for token in tokens if _is_acronym(token)),
+    )
+
+
+def bears(evidence: Vocabulary, name: Name) -> bool:
+    """Whether the evidence has the name: its words, its surname alone, its acronym or its expansion."""
+    if name.acronym and len(name.words[0]) < 4:
+        return name.words[0] in evidence.acronyms or _abbreviates(evidence, name)
+    if all(len(word) == 1 or _has(evidence, word) for word in name.words):
+        return True
+    return any(_shorter(other, name) for other in evidence.names) or _abbreviates(evidence, name)
+
+
+def _rows(text: str) -> Iterator[list[_Word]]:
+    """Runs of capitalised words, with small words between them left out."""
+    row: list[_Word] = []
+    end, small = 0, 0  # where the run has come to, and how many small words wait for another capital
+    for token in _TOKEN.finditer(text):
+        word = token.group()
+        joined = bool(row) and _joins(text, end, token.start())
+        if _is_name(word):
+            if row and not joined:
+                yield row
+                row = []
+            leads = _SENTENCE_START.search(text[max(0, token.start() - 8) : token.start()]) is not None
+            row.append(_Word(token.start(), token.end(), word, leads and (token.start() < 8 or not joined)))
+            small = 0
+        elif row and not (joined and fold(word) in SMALL and small < 2):
+            yield row
+            row, small = [], 0
+        else:
+            small += 1
+        end = token.end()
+    if row:
+        yield row
+
+
+def _joins(text: str, start: int, end: int) -> bool:
+    between = text[start:end]
+    if between in (" ", "-", " & ", "\u00a0"):
+        return True
+    return between in (". ", ".") and _ABBREVIATED.search(text[max(0, start - 6) : start]) is not None
+
+
+def _is_name(word: str) -> bool:
+    letters = word.lstrip("0123456789")
+    counts = letters.lower() in UNITS or (letters != word and letters in ("k", "K", "M", "B", "bn"))  # "USD", "10K"
+    if counts or word.replace(".", "") in ERAS:
+        return False
+    return word != word.lower() and word.lower().partition("-")[0] not in MONTHS
+
+
+def _is_acronym(word: str) -> bool:
+    """Whether it has a digit, or a capital that is not its first letter."""
+    return word[1:] != word[1:].lower() or (not word.isalpha() and any(letter.isdigit() for letter in word))
+
+
+def _trim(row: list[_Word]) -> list[_Word]:
+    """The row without ordinary words around it."""
+    kept = [fold(word.text) not in ORDINARY or _is_acronym(word.text) for word in row]
+    return row[kept.index(True) : len(kept) - kept[::-1].index(True)] if any(kept) else []
+
+
+def _name(row: list[_Word], text: str, *, german: bool) -> Iterator[Name]:
+    """The name in a row, unless nothing but the start of a sentence is left."""
+    row = _trim(row)
+    if german and row and row[0].leads:
+        row = row[1:]
+    if not row:
+        return
+    only = row[0]
+    ordinary = german or (only.leads and _begins_plainly(only, text))
+    if len(row) > 1 or _is_acronym(only.text) or not ordinary:
+        yield _finish(row)
+
+
+def _begins_plainly(word: _Word, text: str) -> bool:
+    """Whether the first word of a sentence or of a table's cell has its capital from its place alone, by its looks."""
+    if text[word.end : word.end + 1] == "," or word.text.endswith(NO_NAME_ENDINGS):
+        return True
+    return text[max(0, word.start - 8) : word.start].rstrip(" *_").endswith("|")
+
+
+def _finish(row: list[_Word]) -> Name:
+    words: list[str] = []
+    for word in row:
+        # "J.K. Rowling"
+        words += fold(word.text).split(".") if len(row) > 1 and _INITIALS.fullmatch(word.text) else [_key(word.text)]
+    return Name(row[0].start, row[-1].end, tuple(words), len(row) == 1 and _is_acronym(row[0].text))
+
+
+@lru_cache(maxsize=16384)
+def _key(word: str) -> str:
+    key = stem(word).replace(".", "").replace("-", "").replace("&", "")
+    key = SAME.get(key, key)
+    return str(ROMAN[key]) if len(word) > 1 and word.isupper() and key in ROMAN else key
+
+
+def _has(evidence: Vocabulary, word: str) -> bool:
+    return word in evidence.words or not evidence.words.isdisjoint(_relatives(word))
+
+
+@lru_cache(maxsize=4096)
+def _relatives(word: str) -> frozenset[str]:
+    """The people of a place and the place of a people, as stems: closed lists of endings."""
+    found = set(IRREGULAR.get(word, ()))
+    for people in PEOPLE:
+        if word.endswith(people) and len(base := word.removesuffix(people)) >= 4:
+            found.update(base + place for place in PLACES)
+    for place in PLACES:
+        if word.endswith(place) and len(base := word.removesuffix(place)) >= 4:
+            found.update(base + people for people in PEOPLE)
+    return frozenset(map(stem, found))
+
+
+def _shorter(other: Name, name: Name) -> bool:
+    """Whether the evidence's name is the claim's with less: "Hogestyn" or "D. Hogestyn" for "Drake Hogestyn"."""
+    if other.words[-1] != name.words[-1]:
+        return False
+    known = {*name.words, *(word[0] for word in name.words), *TITLES}
+    return all(word in known for word in other.words)
+
+
+def _abbreviates(evidence: Vocabulary, name: Name) -> bool:
+    """Whether one is the acronym of the other; two letters count only as the initials of capitalised words."""
+    written = " ".join(name.words)
+    for alias in ALIASES.get(written, ()):
+        if alias in evidence.acronyms or (len(alias) > 4 and evidence.words.issuperset(alias.split())):
+            return True
+    if name.acronym:
+        letters = name.words[0]
+        return letters in evidence.capitals or (len(letters) > 2 and letters in evidence.initials)
+    return len(name.words) > 1 and "".join(word[0] for word in name.words) in evidence.acronyms

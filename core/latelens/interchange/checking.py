@@ -1,0 +1,68 @@
+"""What every format is checked for when it is read: that each span is where it says it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from latelens.citations import Attribution, Citation, Claim, Source
+
+# Neither Anthropic nor Google says how well the cited text bears a claim: such a claim stays to be checked.
+UNMEASURED = "cited, not measured"
+
+
+def checked(attribution: Attribution) -> Attribution:
+    """The attribution itself, once its claims are disjoint and every span has the text that it quotes."""
+    reached = 0
+    for number, claim in enumerate(attribution.claims):
+        where = f"claim {number}"
+        _check_span(attribution.answer, claim.start, claim.end, claim.text, f"{where} of the answer")
+        if claim.start < reached:
+            raise ValueError(f"{where} starts at {claim.start}, inside the claim before it, which ends at {reached}")
+        reached = claim.end
+        for citation in claim.citations:
+            source = source_at(attribution.sources, citation.source_index, where)
+            place = f"the citation of {where} in source {citation.source_index}"
+            _check_span(source.text, citation.source_start, citation.source_end, citation.cited_text, place)
+            if (citation.answer_start, citation.answer_end) != (claim.start, claim.end):
+                raise ValueError(f"{place} is for {citation.answer_start}:{citation.answer_end}, not for its claim")
+    return attribution
+
+
+def source_at(sources: Sequence[Source], index: Any, where: str) -> Source:
+    """The source that an index names, from 0."""
+    if isinstance(index, bool) or not isinstance(index, int):
+        raise ValueError(f"{where} cites source {index!r}; a source is named by its position, an int")
+    if not 0 <= index < len(sources):
+        raise ValueError(f"{where} cites source {index} of {len(sources)}: give the sources that were cited, in order")
+    return sources[index]
+
+
+def unmeasured(start: int, end: int, text: str, citations: Iterable[Citation]) -> Claim:
+    """A claim that somebody else cited: ``"weak"``, because nothing here measured it."""
+    citations = tuple(citations)
+    score = max((citation.score for citation in citations), default=0.0)
+    return Claim(start, end, text, label="weak", score=score, reasons=(UNMEASURED,), citations=citations)
+
+
+def as_mapping(item: Any, where: str) -> Mapping[str, Any]:
+    """The item, if it is a JSON object."""
+    if not isinstance(item, Mapping):
+        raise ValueError(f"{where} must be a JSON object, got {type(item).__name__}: {item!r:.80}")
+    return item
+
+
+def as_list(item: Any, where: str) -> Sequence[Any]:
+    """The item, if it is a JSON array."""
+    if not isinstance(item, list | tuple):
+        raise ValueError(f"{where} must be a list, got {type(item).__name__}: {item!r:.80}")
+    return item
+
+
+def _check_span(text: str, start: Any, end: Any, quoted: str, where: str) -> None:
+    if any(isinstance(value, bool) or not isinstance(value, int) for value in (start, end)):
+        raise ValueError(f"{where} must be a range of ints, got {start!r}:{end!r}")
+    if not 0 <= start <= end <= len(text):
+        raise ValueError(f"{where} is {start}:{end}, outside a text of {len(text)} characters")
+    if text[start:end] != quoted:
+        raise ValueError(f"{where} quotes {quoted!r:.60}, but {start}:{end} is {text[start:end]!r:.60}")

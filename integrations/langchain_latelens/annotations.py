@@ -1,0 +1,168 @@
+"""Citations in a message's standard content blocks: put in, and taken off again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, TypeVar
+from uuid import NAMESPACE_URL, uuid5
+
+from langchain_core.messages import AIMessage
+from langchain_core.messages.content import create_citation
+
+from latelens.citations import Attribution, Citation, Claim
+from latelens.metadata import KEY
+
+VERSION = 1
+V1 = "v1"
+
+Block = dict[str, Any]
+
+M = TypeVar("M", bound=AIMessage)
+
+# Where a message's content was a plain text, LangChain derives these blocks from the message's other fields.
+_DERIVED = {"text", "reasoning", "tool_call", "tool_call_chunk", "invalid_tool_call"}
+
+
+def standard_blocks(message: AIMessage) -> list[Block]:
+    """The message's content as standard blocks, of which the text blocks join to ``message.text``."""
+    blocks: Iterable[Any] = message.content_blocks
+    return [{"type": "text", "text": block} if isinstance(block, str) else dict(block) for block in blocks]
+
+
+def is_text(block: Any) -> bool:
+    """Whether a block holds text of the answer."""
+    return isinstance(block, Mapping) and block.get("type") == "text" and isinstance(block.get("text"), str)
+
+
+def is_ours(annotation: Any) -> bool:
+    """Whether `annotate` made it."""
+    extras = annotation.get("extras") if isinstance(annotation, Mapping) else None
+    return isinstance(extras, Mapping) and KEY in extras
+
+
+def text_runs(blocks: Sequence[Block]) -> list[str]:
+    """The answer's texts: a tool call or a reasoning between two text blocks ends a sentence."""
+    runs: list[str] = []
+    joined = False
+    for block in blocks:
+        if is_text(block) and joined:
+            runs[-1] += block["text"]
+        elif is_text(block):
+            runs.append(block["text"])
+        joined = is_text(block)
+    return runs
+
+
+def annotate(blocks: Sequence[Block], attribution: Attribution) -> list[list[Any]]:
+    """For each block the citations of the claims in it; positions count from the block's own start.
+
+    A claim that goes on in the next block is cited in both, each for its part.
+    """
+    found: list[list[Any]] = []
+    start = 0
+    for block in blocks:
+        end = start + len(block["text"]) if is_text(block) else start
+        found.append([*_within(attribution, start, end)] if end > start else [])
+        start = end
+    return found
+
+
+def describe(message: AIMessage) -> dict[str, Any]:
+    """How a message's content was written before it was cited.
+
+    A content in a provider's own blocks is kept whole: only so can the model be sent exactly what it wrote.
+    """
+    version = message.response_metadata.get("output_version")
+    if isinstance(message.content, str):
+        return {"content": "text", "output_version": version}
+    if version == V1:
+        return {"content": "blocks", "output_version": version}
+    return {"content": list(message.content), "output_version": version}
+
+
+def bare(message: M) -> M:
+    """The message without our citations, written as it was; itself where it has none."""
+    metadata = dict(message.response_metadata)
+    written = metadata.pop(KEY, None)
+    blocks = [] if isinstance(message.content, str) else message.content
+    if written is None and not any(is_ours(annotation) for block in blocks for annotation in annotations_of(block)):
+        return message
+    content: Any = message.content
+    if not isinstance(content, str):
+        content = [_without_ours(block) for block in content]
+    before = written["before"] if written else {"content": "blocks"}
+    restored = isinstance(content, str)
+    if before["content"] == "text" and _is_plain(content):
+        content, restored = str(message.text), True
+    elif isinstance(before["content"], list) and written["answer"] == digest(message.text):
+        content, restored = deepcopy(before["content"]), True  # chat models may change in place what they are sent
+    if restored and written:
+        metadata.pop("output_version", None)
+        if before["output_version"] is not None:
+            metadata["output_version"] = before["output_version"]
+    return message.model_copy(update={"content": content, "response_metadata": metadata})
+
+
+def digest(text: str) -> str:
+    """Tells whether a text is the one that was cited."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _within(attribution: Attribution, start: int, end: int) -> Iterator[Any]:
+    """Citations of the claims between two positions of the answer, for the text between them."""
+    for number, claim in enumerate(attribution.claims):
+        if claim.start < end and claim.end > start:
+            place = max(claim.start, start) - start, min(claim.end, end) - start
+            for citation in claim.citations:
+                yield _annotation(number, claim, citation, place)
+
+
+def _annotation(number: int, claim: Claim, citation: Citation, place: tuple[int, int]) -> Any:
+    extras = {
+        KEY: VERSION,
+        "claim": number,
+        "label": claim.label,
+        "score": float(citation.score),
+        "relevance": None if citation.relevance is None else float(citation.relevance),
+        "source_index": citation.source_index,
+        "source_id": citation.source_id,
+        "source_start": citation.source_start,
+        "source_end": citation.source_end,
+        "document_start": citation.document_start,
+        "document_end": citation.document_end,
+    }
+    # The same answer and sources give the same id: a random one would tell a stream from the whole.
+    name = f"latelens:{number}:{place}:{extras['source_index']}:{extras['source_start']}:{citation.cited_text}"
+    return create_citation(
+        url=citation.url,
+        title=citation.title,
+        start_index=place[0],
+        end_index=place[1],
+        cited_text=citation.cited_text,
+        id=f"lc_{uuid5(NAMESPACE_URL, name.encode('utf-8', 'replace').decode())}",
+        **extras,
+    )
+
+
+def annotations_of(block: Any) -> Sequence[Any]:
+    """A block's annotations, whoever made them."""
+    found = block.get("annotations") if isinstance(block, Mapping) else None
+    return found if isinstance(found, list) else ()
+
+
+def _without_ours(block: Any) -> Any:
+    found = annotations_of(block)
+    if not any(is_ours(annotation) for annotation in found):
+        return block
+    others = [annotation for annotation in found if not is_ours(annotation)]
+    rest = {key: value for key, value in block.items() if key != "annotations"}
+    return {**rest, "annotations": others} if others else rest
+
+
+def _is_plain(content: Any) -> bool:
+    """Whether nothing but the text is in the content that another field of the message does not hold too."""
+    return not isinstance(content, str) and all(
+        isinstance(block, Mapping) and block.get("type") in _DERIVED and not annotations_of(block) for block in content
+    )

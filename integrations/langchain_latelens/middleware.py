@@ -1,0 +1,101 @@
+"""`EvidenceCitationMiddleware`: citations on the answers of an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import run_in_executor
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+except ModuleNotFoundError as error:
+    if (error.name or "").split(".")[0] != "langchain":
+        raise
+    raise ImportError("EvidenceCitationMiddleware needs langchain: run `pip install 'langchain>=1,<2'`") from error
+
+from langchain_latelens.citations import cite, strip_citations
+from langchain_latelens.sources import conversation_sources
+from latelens.attributor import Attributor
+from latelens.encoders import DEFAULT_MODEL
+from latelens.settings import CacheSetting
+
+
+class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
+    """Cites an agent's answers from what its tools found.
+
+    Use it as ``create_agent(..., middleware=[EvidenceCitationMiddleware()])``. When the agent is done, its last
+    message is replaced by what `attach_citations` makes of it, under the same id. Sources are the documents in the
+    artifacts of the tools' messages, as `create_retriever_tool` with ``response_format="content_and_artifact"``
+    leaves them, fresh or from a checkpoint; of a tool without documents, its text. Those of this turn come first;
+    those of earlier turns count too, because the model still reads them.
+
+    Before each model call citations are taken off again, so that no model ever reads them; put this middleware
+    first, and the others' model calls read none either. A structured response is left alone. With
+    ``stream_mode="messages"`` the answer streams without citations; they come with ``"updates"`` and with the
+    final state.
+
+    Parameters
+    ----------
+    model, cache, max_citations, verifier, device, batch_size
+        As for `attach_citations`.
+    sources_key
+        A key of the agent's state that holds documents too, such as what a middleware retrieved before the model.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Any = DEFAULT_MODEL,
+        cache: CacheSetting = True,
+        max_citations: int = 3,
+        verifier: Any = None,
+        device: str | None = None,
+        batch_size: int | None = None,
+        sources_key: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._attributor = Attributor(
+            model,
+            cache=cache,
+            max_citations=max_citations,
+            verifier=verifier,
+            device=device,
+            batch_size=batch_size,
+        )
+        self._sources_key = sources_key
+
+    def after_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002  # the hook's signature
+        """Replace the answer by the cited answer."""
+        return self._cited(state)
+
+    async def aafter_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002
+        """Like `after_agent`, off the event loop."""
+        return await run_in_executor(None, self._cited, state)
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Call the model with messages that bear no citations."""
+        return handler(_without_citations(request))
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """Call the model with messages that bear no citations."""
+        return await handler(_without_citations(request))
+
+    def _cited(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
+        messages = state["messages"]
+        answer = messages[-1] if messages else None
+        if not isinstance(answer, AIMessage) or answer.tool_calls or not answer.text.strip():
+            return None
+        if state.get("structured_response") is not None:
+            return None
+        documents = state.get(self._sources_key) if self._sources_key else None
+        return {"messages": [cite(answer, conversation_sources(messages, documents or ()), self._attributor)]}
+
+
+def _without_citations(request: ModelRequest[Any]) -> ModelRequest[Any]:
+    return request.override(messages=strip_citations(request.messages))  # type: ignore[arg-type]

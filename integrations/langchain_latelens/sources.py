@@ -1,0 +1,95 @@
+"""What an answer may rest on, from whatever LangChain keeps documents in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
+
+from latelens.citations import Source
+
+
+def to_sources(items: Iterable[Any]) -> list[Source]:
+    """Sources in the order given: `source_index` of a citation counts them from 0.
+
+    Takes `Document`s, the dicts that a checkpoint makes of them, whole `ToolMessage`s, their artifacts, texts,
+    `latelens` sources, and sequences of these. A `ToolMessage` stands for the documents of its artifact; without
+    such an artifact for its text, named after the tool; a failed call for nothing. A document's title and url are
+    ``metadata["title"]`` and ``metadata["url"]``, else ``metadata["source"]``; where a splitter noted
+    ``start_index``, citations also say their place in the whole document.
+
+    Raises
+    ------
+    TypeError
+        If something is none of these.
+    """
+    if isinstance(items, str | Mapping) or not isinstance(items, Iterable):
+        raise TypeError(f"sources must be a sequence of documents, got {type(items).__name__}: put it in a list")
+    return [source for item in items for source in _sources(item)]
+
+
+def conversation_sources(messages: Sequence[BaseMessage], documents: Iterable[Any] = ()) -> list[Source]:
+    """What the tools found, the turn since the last question first, then `documents`, then earlier turns.
+
+    Earlier turns count because the model still reads them: a follow-up question is often answered without another
+    search. What two calls found is one source.
+    """
+    questions = [position for position, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    turn = questions[-1] if questions else 0
+    found = [message for message in messages if isinstance(message, ToolMessage)]
+    recent = [message for message in messages[turn:] if isinstance(message, ToolMessage)]
+    return list(dict.fromkeys(to_sources([*recent, *documents, *found])))
+
+
+def _sources(item: Any) -> Iterator[Source]:
+    if isinstance(item, Source):
+        yield item
+    elif isinstance(item, str):
+        yield Source(item)
+    elif isinstance(item, Document):
+        yield _source(item.page_content, item.id, item.metadata)
+    elif isinstance(item, ToolMessage):
+        yield from _found_by_tool(item)
+    elif isinstance(item, Mapping) and isinstance(item.get("page_content"), str):
+        yield _source(item["page_content"], item.get("id"), item.get("metadata") or {})
+    elif isinstance(item, Sequence) and not isinstance(item, bytes):
+        for inner in item:
+            yield from _sources(inner)
+    else:
+        raise TypeError(
+            f"a source must be a Document, a dict of one, a ToolMessage, a text or a Source, "
+            f"got {type(item).__name__}: {item!r:.80}"
+        )
+
+
+def _found_by_tool(message: ToolMessage) -> Iterator[Source]:
+    if message.status == "error":
+        return
+    found = message.artifact if isinstance(message.artifact, list | tuple) else [message.artifact]
+    if all(_is_document(item) for item in found):
+        yield from _sources(found)
+    elif text := str(message.text):
+        yield Source(text, id=message.tool_call_id, title=message.name)
+
+
+def _is_document(item: Any) -> bool:
+    written = isinstance(item, Mapping) and isinstance(item.get("page_content"), str)
+    return written or isinstance(item, Document | Source)
+
+
+def _source(text: str, name: Any, metadata: Mapping[str, Any]) -> Source:
+    origin = _text(metadata.get("source"))
+    start = metadata.get("start_index")
+    return Source(
+        text,
+        id=_text(name),
+        title=_text(metadata.get("title")) or origin,
+        url=_text(metadata.get("url")) or (origin if origin and "://" in origin else None),
+        start=start if isinstance(start, int) and not isinstance(start, bool) and start >= 0 else None,
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,251 @@
+"""`attach_citations`: an answer of LlamaIndex with the source spans that bear its claims, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, overload
+
+from llama_index.core.agent.workflow import AgentOutput
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CitationBlock, TextBlock
+from llama_index.core.base.response.schema import AsyncStreamingResponse, PydanticResponse, Response, StreamingResponse
+from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
+
+from latelens.attribution import Attribution, Citation, Source
+from latelens.attributor import Attributor
+from latelens.encoders import DEFAULT_MODEL
+from latelens.interchange import from_json, to_json
+from latelens.interchange.blanks import fits
+from latelens.metadata import KEY
+from latelens.settings import CacheSetting
+from llama_index_latelens.sources import SourceLike, to_source
+from llama_index_latelens.streaming import cite_async_stream, cite_stream
+
+Answered = Response | AgentChatResponse | AgentOutput | ChatMessage | ChatResponse
+Streamed = StreamingResponse | AsyncStreamingResponse
+AnswerT = TypeVar("AnswerT", bound=Answered | Streamed)
+
+# A citation block is ours where it says all of this; a model's own blocks are the model's to read again.
+_PLACES = ("answer_start", "answer_end", "source_start", "source_end", "source_index", "mark")
+
+
+@overload
+def attach_citations(
+    response: AnswerT,
+    sources: Iterable[SourceLike] | None = None,
+    *,
+    model: Any = DEFAULT_MODEL,
+    cache: CacheSetting = True,
+    max_citations: int = 3,
+    verifier: Any = None,
+    device: str | None = None,
+    batch_size: int | None = None,
+) -> AnswerT: ...
+
+
+@overload
+def attach_citations(
+    response: str,
+    sources: Iterable[SourceLike] | None = None,
+    *,
+    model: Any = DEFAULT_MODEL,
+    cache: CacheSetting = True,
+    max_citations: int = 3,
+    verifier: Any = None,
+    device: str | None = None,
+    batch_size: int | None = None,
+) -> Response: ...
+
+
+def attach_citations(
+    response: Any,
+    sources: Iterable[SourceLike] | None = None,
+    *,
+    model: Any = DEFAULT_MODEL,
+    cache: CacheSetting = True,
+    max_citations: int = 3,
+    verifier: Any = None,
+    device: str | None = None,
+    batch_size: int | None = None,
+) -> Any:
+    """A copy of the answer that carries, for each of its claims, the source spans that bear it.
+
+    `read_attribution` reads them. A `Response` holds them as JSON in ``metadata["latelens"]``; an agent's output as
+    the item ``output["latelens"]``; a chat response or a message in its ``additional_kwargs``. Messages, also those
+    inside, get a `CitationBlock` for each citation: the cited text, and in ``additional_location_info`` the integers
+    ``answer_start, answer_end`` (characters of ``message.content``), ``source_start, source_end`` (of the node's
+    text), ``source_index``, ``mark`` (the number of the span, from 1), and ``document_start, document_end`` where
+    the node knows its place. Take them off before a model reads a message again: `strip_citations`.
+
+    A stream passes its tokens on as they come, and carries the citations once it has ended: the same as those of
+    the whole answer. Only one that is read to its end has any.
+
+    Parameters
+    ----------
+    response
+        The answer of a query engine, streaming or not, or of a chat engine; what an agent, a chat model or a chat
+        returned; or a text, which becomes a `Response`.
+    sources
+        Nodes, their dicts, texts or `latelens` sources. None takes ``response.source_nodes``; an agent's are
+        gathered by `EvidenceCollector`.
+    model
+        What `latelens.load_encoder` takes. A model given by its name stays loaded for later calls.
+    cache
+        True shares one memory between calls, False encodes anew, a path keeps embeddings in a folder too.
+    max_citations
+        Citations for one claim at most.
+    verifier
+        Tells whether the cited text supports the claim: see `latelens.attribute`.
+    device, batch_size
+        As for `latelens.load_encoder`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `response` is nothing that holds an answer, or there are no `sources` where it has none of its own.
+    """
+    attributor = Attributor(
+        model,
+        cache=cache,
+        max_citations=max_citations,
+        verifier=verifier,
+        device=device,
+        batch_size=batch_size,
+    )
+    return cite(response, None if sources is None else list(sources), attributor)
+
+
+def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike] | None = None) -> Attribution | None:
+    """What `attach_citations` found: every claim, cited or not; None if there is nothing, or not yet.
+
+    The sources' texts do not travel with an answer. Without `sources` they are the response's own nodes where it
+    was attributed to these; else each holds what was cited from it, at its place, and blanks elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If a newer version of latelens wrote it, or `sources` do not hold what was cited.
+    """
+    if isinstance(response, AgentOutput):
+        written = response.get(KEY)
+    elif isinstance(response, ChatMessage | ChatResponse):
+        written = response.additional_kwargs.get(KEY)
+    else:
+        written = (response.metadata or {}).get(KEY)
+    if written is None:
+        return None
+    if sources is None:
+        own = [to_source(node) for node in getattr(response, "source_nodes", None) or ()]
+        return from_json(written, own if own and fits(written["sources"], own) else None)
+    return from_json(written, [to_source(source) for source in sources])
+
+
+def strip_citations(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """The messages without our citations, for a model to read; a model's own citations stay.
+
+    Agents and chat engines remember the answer as the model gave it, so this is for a history that you keep
+    yourself. Messages without ours are the same objects.
+    """
+    return [_bare(message) for message in messages]
+
+
+def cite(response: Any, given: Sequence[SourceLike] | None, attributor: Attributor, *, marks: bool = False) -> Any:
+    """What `attach_citations` returns; `marks` writes ``[1]`` into the text of a query engine's answer."""
+    response = _readable(response)
+    sources = _sources(response, given)
+
+    def finish(metadata: dict[str, Any], text: str) -> str:
+        attribution = attributor(text, sources)
+        metadata[KEY] = to_json(attribution, source_texts=False)
+        return attribution.marked() if marks else text
+
+    if isinstance(response, StreamingResponse):
+        return cite_stream(response, finish)
+    if isinstance(response, AsyncStreamingResponse):
+        return cite_async_stream(response, finish)
+    if isinstance(response, Response | AgentChatResponse):
+        metadata, nodes = dict(response.metadata or {}), list(response.source_nodes)
+        text: Any = finish(metadata, response.response or "") or response.response  # no text stays None
+        return replace(response, response=text, source_nodes=nodes, metadata=metadata)
+    return _cite_message(response, lambda text: attributor(text, sources))
+
+
+def _readable(response: Any) -> Answered | Streamed:
+    if isinstance(response, str):
+        return Response(response)
+    if isinstance(response, StreamingAgentChatResponse):
+        if not response.is_done:
+            raise ValueError("the chat engine's stream has not ended: read it to its end, then attach citations")
+        return AgentChatResponse(response.response, list(response.sources), source_nodes=list(response.source_nodes))
+    if not isinstance(response, Answered | Streamed):
+        what = "; pass the text that makes claims, and the nodes" if isinstance(response, PydanticResponse) else ""
+        raise TypeError(
+            "citations need a Response, StreamingResponse, AsyncStreamingResponse, AgentChatResponse, AgentOutput, "
+            f"ChatResponse, ChatMessage or text, got {type(response).__name__}: {response!r:.80}{what}"
+        )
+    return response
+
+
+def _sources(response: Answered | Streamed, given: Sequence[SourceLike] | None) -> list[Source]:
+    if given is None and not isinstance(response, AgentOutput | ChatMessage | ChatResponse):
+        given = response.source_nodes
+    if given is None:
+        raise ValueError(
+            f"{type(response).__name__} names no sources: pass sources=, for an agent those of an EvidenceCollector"
+        )
+    return [to_source(source) for source in given]
+
+
+def _cite_message(
+    response: AgentOutput | ChatResponse | ChatMessage, attribute: Callable[[str], Attribution]
+) -> AgentOutput | ChatResponse | ChatMessage:
+    message = _bare(response if isinstance(response, ChatMessage) else _message_of(response))
+    attribution = attribute(message.content or "")
+    written = to_json(attribution, source_texts=False)
+    cited = message.model_copy(update={"blocks": [*message.blocks, *_blocks(attribution)]})
+    if isinstance(response, AgentOutput):
+        output = response.model_copy(update={"response": cited})
+        output._data = {**dict(response.items()), KEY: written}  # a copied event shares its items
+        return output
+    if isinstance(response, ChatResponse):
+        # Beside the message, not in it: what a message has in `additional_kwargs` may be put into a prompt.
+        more = {**response.additional_kwargs, KEY: written}
+        return response.model_copy(update={"message": cited, "additional_kwargs": more})
+    return cited.model_copy(update={"additional_kwargs": {**message.additional_kwargs, KEY: written}})
+
+
+def _message_of(response: AgentOutput | ChatResponse) -> ChatMessage:
+    return response.response if isinstance(response, AgentOutput) else response.message
+
+
+def _blocks(attribution: Attribution) -> list[CitationBlock]:
+    names = [source.id or str(i) for i, source in enumerate(attribution.sources)]
+    return [
+        CitationBlock(
+            cited_content=TextBlock(text=citation.cited_text),
+            source=names[citation.source_index],
+            title=citation.title or names[citation.source_index],
+            additional_location_info=_place(citation, attribution.number_of(citation)),
+        )
+        for citation in attribution.citations
+    ]
+
+
+def _place(citation: Citation, mark: int) -> dict[str, int]:
+    place = {name: mark if name == "mark" else int(getattr(citation, name)) for name in _PLACES}
+    if citation.document_start is not None and citation.document_end is not None:
+        place |= {"document_start": citation.document_start, "document_end": citation.document_end}
+    return place
+
+
+def _is_ours(block: Any) -> bool:
+    return isinstance(block, CitationBlock) and all(name in block.additional_location_info for name in _PLACES)
+
+
+def _bare(message: ChatMessage) -> ChatMessage:
+    """The message without our citations; itself where it has none."""
+    blocks = [block for block in message.blocks if not _is_ours(block)]
+    rest = {key: value for key, value in message.additional_kwargs.items() if key != KEY}
+    if len(blocks) == len(message.blocks) and len(rest) == len(message.additional_kwargs):
+        return message
+    return message.model_copy(update={"blocks": blocks, "additional_kwargs": rest})

@@ -1,0 +1,153 @@
+"""`EvidenceCitationQueryEngine`: any query engine, its answers with marks that lead to spans of the sources."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.base.base_query_engine import BaseQueryEngine
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.response.schema import RESPONSE_TYPE, AsyncStreamingResponse
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
+from llama_index.core.llms import LLM
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
+from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.schema import NodeWithScore, QueryBundle
+
+from latelens.attributor import Attributor
+from latelens.encoders import DEFAULT_MODEL
+from latelens.settings import CacheSetting
+from llama_index_latelens.citations import cite
+
+dispatcher = get_dispatcher(__name__)
+
+
+class EvidenceCitationQueryEngine(BaseQueryEngine):
+    """Cite the answers of a query engine: ``[1]`` after a claim leads to the sentence that bears it.
+
+    The model is asked for no citations, and is shown none: they are found by comparing the answer with the nodes,
+    which keep their ids and texts. ``read_attribution(response)`` has the answer without marks, and under
+    ``references`` what each mark stands for, the first for ``[1]``. The engine may have node postprocessors,
+    `LateInteractionRerank` among them, and may stream: tokens come as the model gives them, without marks;
+    ``str(response)`` and ``get_response()`` have the marks when the stream has ended.
+
+    Parameters
+    ----------
+    query_engine
+        Any that returns texts with source nodes, such as ``index.as_query_engine(...)``.
+    marks
+        False leaves the text as the model gave it: for an engine that is an agent's tool, or whose model already
+        writes marks.
+    model, cache, max_citations, verifier, device, batch_size
+        As for `attach_citations`.
+    callback_manager
+        None takes the query engine's.
+    """
+
+    def __init__(
+        self,
+        query_engine: BaseQueryEngine,
+        *,
+        model: Any = DEFAULT_MODEL,
+        cache: CacheSetting = True,
+        max_citations: int = 3,
+        verifier: Any = None,
+        device: str | None = None,
+        batch_size: int | None = None,
+        marks: bool = True,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        self._query_engine = query_engine
+        self._marks = marks
+        self._attributor = Attributor(
+            model,
+            cache=cache,
+            max_citations=max_citations,
+            verifier=verifier,
+            device=device,
+            batch_size=batch_size,
+        )
+        super().__init__(callback_manager or query_engine.callback_manager)
+
+    @classmethod
+    def from_retriever(
+        cls,
+        retriever: BaseRetriever,
+        *,
+        llm: LLM | None = None,
+        node_postprocessors: Sequence[BaseNodePostprocessor] = (),
+        streaming: bool = False,
+        model: Any = DEFAULT_MODEL,
+        cache: CacheSetting = True,
+        max_citations: int = 3,
+        verifier: Any = None,
+        device: str | None = None,
+        batch_size: int | None = None,
+        marks: bool = True,
+    ) -> EvidenceCitationQueryEngine:
+        """Answer from what a retriever finds; for more settings, make a `RetrieverQueryEngine` and wrap it."""
+        engine = RetrieverQueryEngine.from_args(
+            retriever, llm=llm, node_postprocessors=list(node_postprocessors), streaming=streaming
+        )
+        return cls(
+            engine,
+            model=model,
+            cache=cache,
+            max_citations=max_citations,
+            verifier=verifier,
+            device=device,
+            batch_size=batch_size,
+            marks=marks,
+        )
+
+    def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        """What the query engine would answer from."""
+        return self._query_engine.retrieve(query_bundle)
+
+    def synthesize(
+        self,
+        query_bundle: QueryBundle,
+        nodes: list[NodeWithScore],
+        additional_source_nodes: Sequence[NodeWithScore] | None = None,
+    ) -> RESPONSE_TYPE:
+        """Answer from given nodes, with citations."""
+        return self._cite(self._query_engine.synthesize(query_bundle, nodes, additional_source_nodes))
+
+    async def asynthesize(
+        self,
+        query_bundle: QueryBundle,
+        nodes: list[NodeWithScore],
+        additional_source_nodes: Sequence[NodeWithScore] | None = None,
+    ) -> RESPONSE_TYPE:
+        """Answer from given nodes, with citations."""
+        return await self._acite(await self._query_engine.asynthesize(query_bundle, nodes, additional_source_nodes))
+
+    # The prompts are the inner engine's, under its own names: the framework cannot update modules of modules.
+    def _get_prompts(self) -> PromptDictType:
+        return self._query_engine._get_prompts()
+
+    def _update_prompts(self, prompts: PromptDictType) -> None:
+        self._query_engine._update_prompts(prompts)
+
+    def _get_prompt_modules(self) -> PromptMixinType:
+        return self._query_engine._get_prompt_modules()
+
+    @dispatcher.span
+    def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        return self._cite(self._query_engine.query(query_bundle))
+
+    @dispatcher.span
+    async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        return await self._acite(await self._query_engine.aquery(query_bundle))
+
+    def _cite(self, response: RESPONSE_TYPE) -> RESPONSE_TYPE:
+        cited: RESPONSE_TYPE = cite(response, None, self._attributor, marks=self._marks)
+        return cited
+
+    async def _acite(self, response: RESPONSE_TYPE) -> RESPONSE_TYPE:
+        if isinstance(response, AsyncStreamingResponse):
+            return self._cite(response)  # finds its citations in a thread, when it has ended
+        return await asyncio.to_thread(self._cite, response)

@@ -1,0 +1,173 @@
+"""What answers rest on: nodes as sources, gathered from an agent's events, or cut into blocks that models cite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from llama_index.core.agent.workflow import ToolCallResult
+from llama_index.core.base.llms.types import CitableBlock, TextBlock
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextNode
+from llama_index.core.tools import ToolOutput
+
+from latelens.attribution import Source
+from latelens.sentences import split_sentences
+
+Event = TypeVar("Event")
+SourceLike = NodeWithScore | BaseNode | Source | Mapping[str, Any] | str
+
+# Under what names loaders and users keep these, best first.
+_TITLES = ("title", "file_name", "source")
+_ADDRESSES = ("url", "source")
+
+
+def to_source(found: SourceLike) -> Source:
+    """A node, or what a checkpoint made of it, as a source: its bare text, its id, and its place in its document.
+
+    The title is the metadata's ``title``, ``file_name`` or ``source``; the address its ``url``, or its ``source``
+    where that is one. Where the splitter noted ``start_char_idx``, citations also say their place in the document.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    """
+    if isinstance(found, Source):
+        return found
+    if isinstance(found, str):
+        return Source(found)
+    if isinstance(found, Mapping):
+        return _from_dict(found)
+    node = found.node if isinstance(found, NodeWithScore) else found
+    if not isinstance(node, BaseNode):
+        raise TypeError(
+            f"a source must be a node, its dict, a latelens Source or a text, got {type(found).__name__}: {found!r:.80}"
+        )
+    # Every other mode prepends metadata and strips: positions would no longer fit.
+    text = node.get_content(metadata_mode=MetadataMode.NONE)
+    return _source(text, node.node_id, node.metadata, getattr(node, "start_char_idx", None))
+
+
+class EvidenceCollector:
+    """Gathers what an agent's tools returned, from its events: the agent's output itself names no sources.
+
+    ``sources`` are the nodes in the order of their first appearance. A tool may return nodes, lists of them, a query
+    engine's response, or any of these as dicts; of a tool that returns none of these, the text counts that the model
+    saw. Searches that found nothing, errors and handoffs between agents are left out.
+
+    >>> collector = EvidenceCollector()
+    >>> collector.add(ToolCallResult(tool_name="search", tool_kwargs={}, tool_id="call-1", return_direct=False,
+    ...     tool_output=ToolOutput("search", "Elephants eat grass.", raw_input={})))
+    >>> [node.node.node_id for node in collector.sources]
+    ['call-1']
+    """
+
+    def __init__(self) -> None:
+        self.sources: list[NodeWithScore] = []
+        self._seen: set[tuple[str, str]] = set()
+
+    def add(self, event: Any) -> None:
+        """Take the sources out of an event; other events than a `ToolCallResult` have none."""
+        if not isinstance(event, ToolCallResult) or event.tool_output.is_error or event.tool_name == "handoff":
+            return
+        output = event.tool_output
+        found = list(_nodes(output.raw_output))
+        if not found and not _searched(output.raw_output) and output.content.strip():
+            told = TextNode(text=output.content, id_=event.tool_id or event.tool_name)
+            told.metadata["title"] = event.tool_name
+            found = [NodeWithScore(node=told)]
+        for node in found:
+            key = node.node.node_id, node.node.get_content(metadata_mode=MetadataMode.NONE)
+            if key not in self._seen:
+                self._seen.add(key)
+                self.sources.append(node)
+
+    async def watch(self, events: AsyncIterable[Event]) -> AsyncIterator[Event]:
+        """Pass events on as they come, and take their sources: ``collector.watch(handler.stream_events())``."""
+        async for event in events:
+            self.add(event)
+            yield event
+
+    async def gather(self, events: AsyncIterable[Any]) -> None:
+        """Take the sources of all events until they end: ``await collector.gather(handler.stream_events())``."""
+        async for event in events:
+            self.add(event)
+
+
+def to_citable_blocks(nodes: Sequence[NodeWithScore | BaseNode]) -> list[CitableBlock]:
+    """Nodes for a model that cites by itself: one block a node, in it one text a sentence, so that it cites sentences.
+
+    The texts are those of `latelens.sentences.split_sentences` on the node's text, in order. A node without text is
+    left out. Only for models that take them: OpenAI's integration raises on such blocks.
+    """
+    blocks = []
+    for source in map(to_source, nodes):
+        sentences: list[Any] = [TextBlock(text=source.text[start:end]) for start, end in split_sentences(source.text)]
+        if sentences:
+            name = source.id or ""
+            blocks.append(CitableBlock(title=source.title or name, source=source.url or name, content=sentences))
+    return blocks
+
+
+def _nodes(returned: Any) -> Iterator[NodeWithScore]:
+    """The nodes in what a tool returned, however deep in lists and responses."""
+    if isinstance(returned, NodeWithScore):
+        yield returned
+    elif isinstance(returned, BaseNode):
+        yield NodeWithScore(node=returned)
+    elif isinstance(returned, list | tuple):
+        for item in returned:
+            yield from _nodes(item)
+    elif isinstance(returned, ToolOutput):
+        yield from _nodes(returned.raw_output)
+    elif isinstance(returned, Mapping):
+        if "source_nodes" in returned:
+            yield from _nodes(returned["source_nodes"])
+        elif _text_of(returned) is not None:
+            yield _node(returned)
+    else:
+        yield from _nodes(getattr(returned, "source_nodes", ()))
+
+
+def _searched(returned: Any) -> bool:
+    """Whether a tool without nodes looked for some: what it tells the model then is no evidence."""
+    if isinstance(returned, list | tuple | Mapping):
+        return not returned or "source_nodes" in returned
+    return hasattr(returned, "source_nodes")
+
+
+def _node(written: Mapping[str, Any]) -> NodeWithScore:
+    source = _from_dict(written)
+    node = written.get("node", written)
+    made = TextNode(text=source.text, metadata=dict(node.get("metadata") or {}), start_char_idx=source.start)
+    return NodeWithScore(node=made if source.id is None else made.model_copy(update={"id_": source.id}))
+
+
+def _from_dict(written: Mapping[str, Any]) -> Source:
+    text = _text_of(written)
+    if text is None:
+        raise TypeError(f"this dict is no node: it has no text, only {', '.join(map(str, written))}")
+    node = written.get("node", written)
+    metadata = node.get("metadata") or {}
+    return _source(text, node.get("id_") or node.get("node_id"), metadata, node.get("start_char_idx"))
+
+
+def _text_of(written: Mapping[str, Any]) -> str | None:
+    node = written.get("node", written)
+    if not isinstance(node, Mapping):
+        return None
+    text = node.get("text")
+    if text is None:
+        text = (node.get("text_resource") or {}).get("text")
+    return text if isinstance(text, str) else None
+
+
+def _source(text: str, name: str | None, metadata: Mapping[str, Any], start: int | None) -> Source:
+    title = next((found for key in _TITLES if (found := _said(metadata, key))), None)
+    addresses = (_said(metadata, key) for key in _ADDRESSES)
+    return Source(text, name, title, next((found for found in addresses if found and "://" in found), None), start)
+
+
+def _said(metadata: Mapping[str, Any], key: str) -> str | None:
+    value = metadata.get(key)
+    return value if isinstance(value, str) and value else None

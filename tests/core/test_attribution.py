@@ -1,0 +1,290 @@
+"""Citations are exact, labels say no more than is known, and any answer meets any sources."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from dataclasses import replace
+
+import pytest
+from fake_encoder import FakeEncoder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latelens import EmbeddingCache
+from latelens.attribution import Source, attribute
+from latelens.encoders.rows import clean_surrogates
+from latelens.support import find_support, pool_sentences
+from latelens.verify import Verdict
+
+ELEPHANTS = "Elephants live in India. They eat up to 150 kg of grass and bark every day. They were not seen in 1950."
+BERLIN = "Berlin is the capital of Germany."
+
+
+def check(found, answer, sources):
+    """What holds for every attribution."""
+    assert found.answer == answer
+    assert [source.text for source in found.sources] == [getattr(source, "text", source) for source in sources]
+    reached = 0
+    for claim in found.claims:
+        assert reached <= claim.start < claim.end <= len(answer)
+        assert answer[claim.start : claim.end] == claim.text
+        assert 0 <= claim.score <= 1
+        assert bool(claim.citations) == (claim.label in ("corroborated", "weak", "supported", "contradicted"))
+        assert claim.label != "corroborated" or not claim.reasons
+        assert len(set(map(place, claim.citations))) == len(claim.citations) <= 3
+        for citation in claim.citations:
+            source = found.sources[citation.source_index]
+            assert (citation.answer_start, citation.answer_end) == (claim.start, claim.end)
+            assert source.text[citation.source_start : citation.source_end] == citation.cited_text != ""
+            assert (citation.source_id, citation.title, citation.url) == (source.id, source.title, source.url)
+            assert -1 <= citation.score <= 1 + 1e-5
+            if source.start is None:
+                assert citation.document_start is citation.document_end is None
+            else:
+                assert citation.document_start == source.start + citation.source_start
+                assert citation.document_end == source.start + citation.source_end
+        reached = claim.end
+
+
+def place(citation):
+    return citation.source_index, citation.source_start, citation.source_end
+
+
+PIECE = st.one_of(
+    st.sampled_from(
+        ["Elephants eat grass. ", "They drink 150 l. ", "\n- item one\n", "1,000 km ", "not ", "Hello! ", " "]
+    ),
+    st.sampled_from(
+        ["北京是首都。", "مرحبا بك. ", "e\u0301te\u0301. ", "\u0301", "\ud800", "👩\u200d👩\u200d👧 ", "\u2028", "\r\n"]
+    ),
+    st.sampled_from(["# Head\n", "| a | b |\n", "```\n", "[1]", "Is it? "]),
+    st.text(max_size=6),
+)
+TEXT = st.lists(PIECE, max_size=8).map("".join)
+SOURCE = st.one_of(
+    TEXT, st.builds(Source, TEXT, id=st.none() | st.text(max_size=3), start=st.none() | st.integers(0, 10**6))
+)
+
+
+class Tolerant(FakeEncoder):
+    """Reads lone surrogates as the real encoders do."""
+
+    def _encode(self, text):
+        return replace(super()._encode(clean_surrogates(text)), text=text)
+
+
+ENCODER = Tolerant(dim=64)
+
+
+@settings(max_examples=5000, deadline=None)
+@given(TEXT, st.lists(SOURCE, max_size=4))
+def test_every_citation_is_a_slice_of_its_source_and_every_claim_of_the_answer(answer, sources):
+    check(attribute(answer, sources, ENCODER), answer, sources)
+
+
+def test_the_sentence_that_bears_a_claim_is_cited(offline):
+    found = attribute("Elephants eat 150 kg of grass a day. Germany's capital is Berlin.", [BERLIN, ELEPHANTS], offline)
+    check(found, found.answer, [BERLIN, ELEPHANTS])
+    first, second = found.claims
+    assert first.citations[0].cited_text == "They eat up to 150 kg of grass and bark every day."
+    assert (second.citations[0].source_index, second.citations[0].cited_text) == (0, BERLIN)
+    assert [claim.label for claim in found.claims] == ["corroborated", "corroborated"]
+    assert found.flagged == ()
+    assert first.citations[0].relevance > 0.5
+    assert found.marked().endswith(f"Germany's capital is Berlin.[{found.number_of(second.citations[0])}]")
+
+
+def test_a_wrong_number_makes_a_claim_weak_and_says_why(offline):
+    (claim,) = attribute("Elephants eat 250 kg of grass every day.", [ELEPHANTS], offline).claims
+    assert (claim.label, claim.reasons) == ("weak", ("number 250 kg not in the evidence",))
+    assert claim.citations[0].cited_text == "They eat up to 150 kg of grass and bark every day."
+    right = attribute("Elephants eat 150 kg of grass every day.", [ELEPHANTS], offline).claims[0]
+    assert right.score > claim.score + 0.3
+
+
+def test_a_claim_on_another_subject_has_no_evidence_and_no_citation(offline):
+    (claim,) = attribute("Interest rates rose sharply in the second quarter.", [ELEPHANTS, BERLIN], offline).claims
+    assert (claim.label, claim.citations, claim.support) == ("no_evidence", (), None)
+    assert claim.score < 0.4
+
+
+def test_greetings_questions_and_hedges_are_not_checkable(offline):
+    found = attribute("Hello! Do elephants live in India? I hope this helps.", [ELEPHANTS], offline)
+    assert {(claim.label, claim.score, claim.citations) for claim in found.claims} == {("not_checkable", 0.0, ())}
+
+
+def test_words_that_no_source_has_are_named():
+    (claim,) = attribute("Elephants eat grass and wear red hats.", ["Elephants eat grass."], FakeEncoder()).claims
+    assert claim.label == "weak"
+    assert claim.reasons == ("not in the evidence: and, wear, red, hats",)  # words of this encoder are all alike
+
+
+def test_several_sentences_bear_a_claim_of_several_parts():
+    sources = ["Cats eat mice. Trees grow.", "Dogs chase cars. Birds sing."]
+    (claim,) = attribute("Cats eat mice while dogs chase cars.", sources, FakeEncoder()).claims
+    assert [citation.cited_text for citation in claim.citations] == ["Cats eat mice.", "Dogs chase cars."]
+    (one,) = attribute("Cats eat mice while dogs chase cars.", sources, FakeEncoder(), max_citations=1).claims
+    assert one.citations == claim.citations[:1]
+    assert one.score == claim.score
+
+
+def test_a_source_given_twice_is_cited_once_and_changes_nothing():
+    once = attribute("Cats eat mice.", ["Cats eat mice."], FakeEncoder()).claims[0]
+    twice = attribute("Cats eat mice.", ["Cats eat mice."] * 3, FakeEncoder()).claims[0]
+    assert once.citations == twice.citations
+
+
+def test_a_chunk_that_knows_its_start_gives_places_in_the_whole_document():
+    source = Source("Cats eat mice. Dogs bark.", id="pets", title="Pets", url="https://example.org", start=100)
+    (citation,) = attribute("Dogs bark.", [source], FakeEncoder()).citations
+    assert (citation.source_start, citation.document_start, citation.document_end) == (15, 115, 125)
+    assert (citation.source_id, citation.title, citation.url) == ("pets", "Pets", "https://example.org")
+
+
+@pytest.mark.parametrize("sources", [[], [""], ["", " \n", Source("...")]])
+def test_without_a_readable_source_nothing_has_evidence(sources):
+    found = attribute("Cats eat mice. Hello!", sources, FakeEncoder())
+    assert [(claim.label, claim.score) for claim in found.claims] == [("no_evidence", 0.0), ("not_checkable", 0.0)]
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "# Title", "```\ncode\n```"])
+def test_an_empty_answer_has_no_claims_and_encodes_nothing(answer):
+    encoder = FakeEncoder()
+    assert attribute(answer, ["Cats eat mice."], encoder).claims == ()
+    assert encoder.encoded == []
+
+
+def test_one_source_of_200_000_characters():
+    text = " ".join(f"Cat{i} eats mouse{i}." for i in range(8_500))[:200_000]
+    (claim,) = attribute("Cat4242 eats mouse4242.", [text], FakeEncoder(dim=1024)).claims
+    assert claim.citations[0].cited_text == "Cat4242 eats mouse4242."
+    assert text[claim.citations[0].source_start : claim.citations[0].source_end] == "Cat4242 eats mouse4242."
+
+
+def test_500_sources():
+    sources = [f"Cat{i} eats mouse{i}. It sleeps." for i in range(500)]
+    found = attribute("\n".join(f"- Cat{i} eats mouse{i}." for i in range(0, 500, 50)), sources, FakeEncoder())
+    check(found, found.answer, sources)
+    assert [claim.citations[0].source_index for claim in found.claims] == list(range(0, 500, 50))
+
+
+def test_a_claim_longer_than_a_query_is_read_to_its_end():
+    class Short(FakeEncoder):
+        """Reads four words of a query, as ColBERT reads 32 tokens."""
+
+        def encode_queries(self, texts):
+            return super().encode_queries([" ".join(text.split()[:4]) for text in texts])
+
+    claim = "Cats eat mice and dogs chase cars and finally all birds sing"
+    (found,) = attribute(claim, [f"{claim}."], Short()).claims
+    assert (found.score, found.reasons) == (pytest.approx(1), ())
+
+
+def test_sources_are_cached_and_claims_are_not():
+    encoder, cache = FakeEncoder(), EmbeddingCache()
+    for _ in range(2):
+        attribute("Cats eat mice.", ["Cats eat mice.", "Dogs bark."], encoder, cache=cache)
+    assert sorted(encoder.encoded) == ["Cats eat mice.", "Cats eat mice.", "Cats eat mice.", "Dogs bark."]
+    assert len(cache) == 2
+
+
+def test_inputs_are_unchanged_and_the_same_input_gives_the_same_result(offline):
+    sources = [Source(ELEPHANTS, id="e"), BERLIN]
+    before = copy.deepcopy(sources)
+    answer = "Elephants eat grass.\n- Berlin is the capital of Germany."
+    first, second = (attribute(answer, sources, offline) for _ in range(2))
+    assert first == second
+    assert sources == before
+
+
+def test_threads_get_the_same_result():
+    encoder, cache = FakeEncoder(), EmbeddingCache()
+    expected = attribute("Cats eat mice. Dogs bark.", [ELEPHANTS, "Cats eat mice."], encoder)
+    found = []
+
+    def run():
+        for _ in range(20):
+            found.append(attribute("Cats eat mice. Dogs bark.", [ELEPHANTS, "Cats eat mice."], encoder, cache=cache))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 80
+    assert set(map(repr, found)) == {repr(expected)}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "label"),
+    [
+        (Verdict(0.9, 0.05), "supported"),
+        (Verdict(0.1, 0.8), "contradicted"),
+        (Verdict(0.2, 0.3), "weak"),
+        (0.7, "supported"),
+        (0.2, "weak"),
+    ],
+)
+def test_a_verifier_decides_about_claims_with_citations(verdict, label):
+    asked = []
+
+    def judge(claim, evidence):
+        asked.append((claim, list(evidence)))
+        return verdict
+
+    found = attribute("Hello! Cats eat mice [1]. Planes fly.", ["Cats eat mice."], FakeEncoder(), verifier=judge)
+    assert asked == [("Cats eat mice.", ["Cats eat mice."])]
+    assert [claim.label for claim in found.claims] == ["not_checkable", label, "no_evidence"]
+    assert found.verifier == "judge"
+    assert found.claims[1].support == getattr(verdict, "support", verdict)
+    assert found.claims[1].reasons == (
+        (f"the verifier gives it {verdict if verdict == 0.2 else 0.2:.2f}",) * (label == "weak")
+    )
+
+
+def test_an_exact_check_outweighs_a_verifier():
+    (claim,) = attribute("Cats eat 7 mice.", ["Cats eat 5 mice."], FakeEncoder(), verifier=lambda *_: 0.99).claims
+    assert (claim.label, claim.reasons, claim.support) == ("weak", ("number 7 not in the evidence",), 0.99)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"answer": 3}, TypeError, "answer must be a str, got int: 3"),
+        ({"sources": "text"}, TypeError, "sources must be a sequence of Source or str, got str; use a list"),
+        ({"sources": Source("text")}, TypeError, "sources must be a sequence of Source or str, got Source; use a list"),
+        ({"sources": ["a", 3]}, TypeError, r"sources\[1\] must be a Source or a str, got int"),
+        ({"max_citations": 0}, ValueError, "max_citations must be at least 1, got 0"),
+        ({"max_citations": 1.5}, TypeError, "max_citations must be an int, got float: 1.5"),
+        ({"max_citations": True}, TypeError, "max_citations must be an int, got bool: True"),
+        ({"verifier": 3}, TypeError, "verifier must have `name`"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(change, error, match):
+    arguments = {"answer": "Cats eat.", "sources": ["Cats eat."], "encoder": FakeEncoder()} | change
+    with pytest.raises(error, match=match):
+        attribute(**arguments)
+
+
+def test_equal_numbers_are_written_in_many_ways_and_no_other_number_bears_them():
+    encoder = FakeEncoder()
+    pool = pool_sentences(encoder.encode_documents(["It weighs 1,000 kg.", "It weighs 2000 kg."]))
+    same, folded = find_support(
+        encoder.encode_documents(["It weighs 1000 kg.", "IT WEIGHS ２０００ KG."]), pool, most=3
+    )
+    assert (same.score, same.sentences) == (1, (0,))
+    assert folded.sentences == (1,)
+    (other,) = find_support(encoder.encode_documents(["It weighs 3000 kg."]), pool, most=3)
+    assert other.score < 0.5 < other.likeness
+    assert other.missing == ("3000",)
+
+
+def test_a_book_long_answer_is_compared_in_parts_with_the_same_result():
+    encoder = FakeEncoder(dim=64)
+    claims = encoder.encode_documents([f"Cat{i} eats mouse{i % 7}." for i in range(600)])
+    pool = pool_sentences(encoder.encode_documents([f"Cat{i} eats mouse{i}." for i in range(0, 40, 3)]))
+    together = list(find_support(claims, pool, most=2))
+    alone = [next(find_support([claim], pool, most=2)) for claim in claims]
+    assert [found.sentences for found in together] == [found.sentences for found in alone]
+    assert [found.score for found in together] == pytest.approx([found.score for found in alone], abs=1e-5)
