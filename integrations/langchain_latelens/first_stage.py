@@ -11,8 +11,8 @@ from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, Vector
 
 from langchain_latelens.evidence import SCORE_KEY, strip_evidence
 from latelens.index.filters import matches, parse_filter
-from latelens.index.first_stage import Candidate, candidate
 from latelens.index.protocol import Filter
+from latelens.index.stages.first_stage import Candidate, candidate
 
 PassFilter = Callable[[Filter], dict[str, Any]]
 

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from latelens.index.bm25 import BM25
-from latelens.index.first_stage import FirstStage
 from latelens.index.protocol import Chunk
+from latelens.index.stages.bm25 import BM25
+from latelens.index.stages.first_stage import FirstStage
 
 CHUNKS = [
     Chunk("grass", "Elephants eat grass and bark.", {"year": 2001, "tags": ["food"]}),
@@ -118,6 +118,6 @@ def test_wrong_arguments_are_refused() -> None:
 
 
 def test_a_missing_bm25s_names_the_command_to_run() -> None:
-    code = "import sys; sys.modules['bm25s'] = None; from latelens.index.bm25 import BM25; BM25()"
+    code = "import sys; sys.modules['bm25s'] = None; from latelens.index.stages.bm25 import BM25; BM25()"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ImportError: BM25 needs bm25s: run `pip install 'latelens[bm25]'`" in out.stderr

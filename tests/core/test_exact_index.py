@@ -16,14 +16,15 @@ import pytest
 from fake_encoder import FakeEncoder
 from safetensors.numpy import load_file
 
-import latelens.index.folder
-import latelens.index.merging
-import latelens.index.scoring
+import latelens.index.exact.folder
+import latelens.index.exact.index
+import latelens.index.exact.merging
+import latelens.index.exact.scoring
 from latelens import TokenEmbeddings, explain
 from latelens.index import Chunk
 from latelens.index.base import check_manifest, manifest_of
 from latelens.index.exact import ExactIndex
-from latelens.index.folder import Folder
+from latelens.index.exact.folder import Folder
 
 TALES = [Chunk(f"c{i}", f"tale number{i} of {'even' if i % 2 == 0 else 'odd'}", {"i": i}) for i in range(20)]
 
@@ -89,7 +90,7 @@ def test_scores_that_differ_by_rounding_alone_are_ordered_as_their_explanations_
 def test_more_queries_than_are_scored_at_a_time_find_the_same(
     path: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latelens.index.exact, "_TOGETHER", 3)
+    monkeypatch.setattr(latelens.index.exact.index, "_TOGETHER", 3)
     encoder = RandomEncoder()
     chunks = [Chunk(f"{i:03}", str(i)) for i in range(50)]
     index = ExactIndex(encoder, path)
@@ -114,9 +115,9 @@ def test_filters_that_leave_few_or_most_chunks_rank_the_same(path: Path | None) 
 
 def test_only_chunks_that_match_are_scored(encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     scored = []
-    original = latelens.index.scoring.maxsim
+    original = latelens.index.exact.scoring.maxsim
     monkeypatch.setattr(
-        latelens.index.scoring,
+        latelens.index.exact.scoring,
         "maxsim",
         lambda query, packed: scored.append(len(packed)) or original(query, packed),
     )
@@ -157,7 +158,7 @@ def test_replaced_and_deleted_rows_do_not_pile_up(encoder: FakeEncoder, path: Pa
 def test_segments_are_not_merged_beyond_a_size(
     encoder: FakeEncoder, path: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latelens.index.merging, "_MOST_BYTES", 40_000)
+    monkeypatch.setattr(latelens.index.exact.merging, "_MOST_BYTES", 40_000)
     index = ExactIndex(encoder, path)
     index.add((Chunk(f"c{i}", f"one two three {i}") for i in range(400)), batch_size=5)
     assert max(part.segment.stored.nbytes for part in index._parts) <= 40_000
@@ -167,7 +168,7 @@ def test_segments_are_not_merged_beyond_a_size(
 def test_a_persisted_copy_has_segments_of_bounded_size(
     encoder: FakeEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latelens.index.merging, "_MOST_BYTES", 40_000)
+    monkeypatch.setattr(latelens.index.exact.merging, "_MOST_BYTES", 40_000)
     index = ExactIndex(encoder)
     index.add((Chunk(f"c{i}", f"one two three {i}") for i in range(400)), batch_size=5)
     index.persist(tmp_path)
@@ -332,7 +333,7 @@ def test_a_missing_file_is_refused_and_nothing_is_swept(encoder: FakeEncoder, tm
 def test_a_write_that_fails_at_any_step_is_done_wholly_or_not_at_all(
     encoder: FakeEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    monkeypatch.setattr(latelens.index.merging, "_FANOUT", 2)  # every add merges too
+    monkeypatch.setattr(latelens.index.exact.merging, "_FANOUT", 2)  # every add merges too
     index = ExactIndex(encoder, tmp_path)
     index.add(TALES[:4], batch_size=2)
     calls: list[int] = []
@@ -384,7 +385,7 @@ def test_what_a_killed_writer_left_is_swept_and_nothing_else(encoder: FakeEncode
 def test_a_second_writer_waits_and_then_says_why(
     encoder: FakeEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latelens.index.folder, "_PATIENCE", 0.1)
+    monkeypatch.setattr(latelens.index.exact.folder, "_PATIENCE", 0.1)
     index = ExactIndex(encoder, tmp_path)
     with Folder(tmp_path).locked(), pytest.raises(TimeoutError, match="one writes at a time"):
         index.add(TALES)

@@ -21,9 +21,10 @@ from latelens.index.filters import matches, parse_filter
 
 pytest.importorskip("lancedb")
 
-from latelens.index import lance_build, lance_rows
 from latelens.index.lance import LanceIndex
-from latelens.index.lance_table import vector_indexes
+from latelens.index.lance import build as lance_build
+from latelens.index.lance import rows as lance_rows
+from latelens.index.lance.table import vector_indexes
 
 WORDS = 60
 

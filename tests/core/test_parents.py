@@ -16,7 +16,7 @@ from latelens.index.exact import ExactIndex
 from latelens.index.parents import Parent, join, passages_of, place_of
 from latelens.index.protocol import Chunk
 from latelens.index.retrieval import Wanted, retrieve
-from latelens.index.two_stage import TwoStage
+from latelens.index.stages.two_stage import TwoStage
 
 ENCODER = FakeEncoder(dim=64)
 WORDS = st.sampled_from(["elephants", "eat", "grass", "Größe", "🐘", "大象。", "rain.", "fell!", "\n\n", "  "])

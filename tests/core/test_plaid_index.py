@@ -19,9 +19,10 @@ from latelens.index import Chunk
 
 pytest.importorskip("fast_plaid", reason="PyLate is not installed; it needs an environment of its own")
 
-from latelens.index import plaid, plaid_builder
 from latelens.index.plaid import PlaidIndex
-from latelens.index.plaid_folder import PlaidFolder
+from latelens.index.plaid import builder as plaid_builder
+from latelens.index.plaid import index as plaid
+from latelens.index.plaid.folder import PlaidFolder
 
 WORDS = [f"w{i}" for i in range(24)]
 

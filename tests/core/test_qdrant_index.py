@@ -25,10 +25,11 @@ pytest.importorskip("qdrant_client", reason="qdrant-client is not installed")
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from qdrant_rest import RestServer
 
-from latelens.index import qdrant_collection, qdrant_points
 from latelens.index.qdrant import QdrantIndex, QdrantStorage
-from latelens.index.qdrant_filters import FACETS, NUMBERS, compile_filter, facets_of, numbers_of
-from latelens.index.qdrant_storage import pooled, vectors_config
+from latelens.index.qdrant import collection as qdrant_collection
+from latelens.index.qdrant import points as qdrant_points
+from latelens.index.qdrant.filters import FACETS, NUMBERS, compile_filter, facets_of, numbers_of
+from latelens.index.qdrant.storage import pooled, vectors_config
 
 ANIMALS = [Chunk(f"a{i}", text) for i, text in enumerate(["red fox", "brown fox runs", "lazy dog", "cat", "red dog"])]
 
@@ -118,7 +119,7 @@ def test_an_order_of_strings_is_found_page_by_page(
     client: QdrantClient, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qdrant_collection, "_PAGE", 3)
-    monkeypatch.setattr("latelens.index.qdrant._FILTER_IDS", 4)
+    monkeypatch.setattr("latelens.index.qdrant.index._FILTER_IDS", 4)
     index = QdrantIndex(encoder, client, "c")
     index.add([Chunk(f"c{i:02}", f"word{i}", {"name": f"n{i:02}"}) for i in range(20)])
     hits = index.search("word15", 5, filter={"name": {"$gte": "n06", "$lt": "n17"}})

@@ -15,11 +15,11 @@ from fake_encoder import FakeEncoder
 
 from latelens import EmbeddingCache, Encoder, rerank
 from latelens.index import Searcher
-from latelens.index.bm25 import BM25
 from latelens.index.exact import ExactIndex
-from latelens.index.first_stage import Candidate, candidate
 from latelens.index.protocol import Chunk, Filter
-from latelens.index.two_stage import TwoStage
+from latelens.index.stages.bm25 import BM25
+from latelens.index.stages.first_stage import Candidate, candidate
+from latelens.index.stages.two_stage import TwoStage
 
 CHUNKS = [
     Chunk("grass", "Herds wander far. Elephants eat grass and bark.", {"year": 2001}),

@@ -31,10 +31,10 @@ from langchain_latelens.first_stage import first_stage
 from langchain_latelens.retriever import LateInteractionRetriever
 from langchain_latelens.tool import create_evidence_tool
 from latelens import TokenEmbeddings
-from latelens.index.bm25 import BM25
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Chunk
-from latelens.index.two_stage import TwoStage
+from latelens.index.stages.bm25 import BM25
+from latelens.index.stages.two_stage import TwoStage
 
 DOCUMENTS = [
     Document("It rained all night.", id="rain", metadata={"lang": "en", "year": 2020}),

@@ -17,10 +17,10 @@ from langchain_tests.unit_tests import ToolsUnitTests
 
 from langchain_latelens.retriever import LateInteractionRetriever
 from langchain_latelens.tool import create_evidence_tool
-from latelens.index.bm25 import BM25
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Chunk
-from latelens.index.two_stage import TwoStage
+from latelens.index.stages.bm25 import BM25
+from latelens.index.stages.two_stage import TwoStage
 
 CHUNKS = [Chunk(str(i), f"Elephants eat plants of kind {i}.") for i in range(6)]
 QUERY = "What do elephants eat?"

@@ -40,7 +40,7 @@ from llama_index.core.vector_stores.types import FilterCondition, FilterOperator
 from latelens.index.exact import ExactIndex
 from latelens.index.filters import matches, parse_filter
 from latelens.index.protocol import Chunk
-from latelens.index.two_stage import TwoStage
+from latelens.index.stages.two_stage import TwoStage
 from llama_index_latelens import read_evidence
 from llama_index_latelens.filters import from_filter, to_filter
 from llama_index_latelens.first_stage import first_stage

@@ -18,10 +18,10 @@ from fake_encoder import FakeEncoder
 from sides import LangChainSide, LlamaIndexSide
 
 from latelens import Encoder, TokenEmbeddings
-from latelens.index.bm25 import BM25
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Chunk
-from latelens.index.two_stage import TwoStage
+from latelens.index.stages.bm25 import BM25
+from latelens.index.stages.two_stage import TwoStage
 
 TEXTS = {
     "rain": "It rained all night. The river rose.",

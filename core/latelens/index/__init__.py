@@ -7,18 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from latelens.index.base import TokenIndex
 from latelens.index.exact import ExactIndex
-from latelens.index.first_stage import Candidate, FirstStage
 from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit, Index, Searcher
-from latelens.index.two_stage import TwoStage
+from latelens.index.stages.first_stage import Candidate, FirstStage
+from latelens.index.stages.two_stage import TwoStage
 
 if TYPE_CHECKING:
-    from latelens.index.bm25 import BM25 as BM25
     from latelens.index.lance import LanceIndex as LanceIndex
     from latelens.index.plaid import PlaidIndex as PlaidIndex
     from latelens.index.qdrant import QdrantIndex as QdrantIndex
+    from latelens.index.qdrant import QdrantStorage as QdrantStorage
+    from latelens.index.stages.bm25 import BM25 as BM25
 
 # Each needs a package of its own, which is asked for when the name is first used.
-_OPTIONAL = {"BM25": "bm25", "LanceIndex": "lance", "PlaidIndex": "plaid", "QdrantIndex": "qdrant"}
+_OPTIONAL = {
+    "BM25": "stages.bm25",
+    "LanceIndex": "lance",
+    "PlaidIndex": "plaid",
+    "QdrantIndex": "qdrant",
+    "QdrantStorage": "qdrant",
+}
 
 __all__ = [
     "BM25",
@@ -33,6 +40,7 @@ __all__ = [
     "LanceIndex",
     "PlaidIndex",
     "QdrantIndex",
+    "QdrantStorage",
     "Searcher",
     "TokenIndex",
     "TwoStage",

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from lancedb.index import FTS, IvfRq
 
-from latelens.index.lance_table import TEXT_INDEX, VECTOR_INDEX, Snapshot, Table, has_text_index, vector_indexes
+from latelens.index.lance.table import TEXT_INDEX, VECTOR_INDEX, Snapshot, Table, has_text_index, vector_indexes
 
 # The share of the table that may be loose beside an index before a new one pays: making one reads all vectors.
 _LOOSE_SHARE = 0.2

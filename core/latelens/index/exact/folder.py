@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from latelens.index.parts import Part
-from latelens.index.segment_file import SegmentFile, damaged, open_segment, write_segment
-from latelens.index.segments import Draft
+from latelens.index.exact.parts import Part
+from latelens.index.exact.segment_file import SegmentFile, damaged, open_segment, write_segment
+from latelens.index.exact.segments import Draft
 
 _OUR_FILE = re.compile(r"(segment-[0-9a-f]{16}\.safetensors|manifest-[0-9a-f]{16}\.tmp)")
 # Seconds to wait for another writer: a batch takes milliseconds, tidying up at most some seconds.

@@ -10,10 +10,10 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.explanation import Explanation, explain
 from latelens.index.base import ranked
-from latelens.index.cross_encoder import CrossEncoderStage, PairScorer
 from latelens.index.filters import Condition, matches, parse_filter
-from latelens.index.first_stage import Candidate, FirstStage
 from latelens.index.protocol import Filter, Hit, Searcher
+from latelens.index.stages.cross_encoder import CrossEncoderStage, PairScorer
+from latelens.index.stages.first_stage import Candidate, FirstStage
 from latelens.settings import CacheSetting, open_cache
 
 

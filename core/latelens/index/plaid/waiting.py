@@ -10,7 +10,7 @@ import numpy as np
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation import Explanation, explain
-from latelens.index.plaid_store import View
+from latelens.index.plaid.store import View
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
 
 _TOLERANCE = 1e-4  # of a score, by which products of other shapes may differ

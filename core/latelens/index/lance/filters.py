@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.index.filters import AllOf, Comparison, Condition, Not, matches
-from latelens.index.lance_table import RowIds, Snapshot
+from latelens.index.lance.table import RowIds, Snapshot
 
 _SLICE = 10_000  # rows to read at a time
 

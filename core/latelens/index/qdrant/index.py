@@ -20,9 +20,9 @@ from latelens.encoders import Encoder
 from latelens.index.base import TokenIndex, check_manifest, manifest_of, ranked
 from latelens.index.filters import Condition, matches
 from latelens.index.protocol import Chunk, Hit
-from latelens.index.qdrant_collection import QdrantCollection
-from latelens.index.qdrant_filters import FACETS, compile_filter, number_field
-from latelens.index.qdrant_points import (
+from latelens.index.qdrant.collection import QdrantCollection
+from latelens.index.qdrant.filters import FACETS, compile_filter, number_field
+from latelens.index.qdrant.points import (
     CHUNK_FIELDS,
     HIT_FIELDS,
     check_sizes,
@@ -33,7 +33,7 @@ from latelens.index.qdrant_points import (
     point_of,
     requests,
 )
-from latelens.index.qdrant_storage import POOLED, ROWS, QdrantStorage
+from latelens.index.qdrant.storage import POOLED, ROWS, QdrantStorage
 
 __all__ = ["QdrantIndex", "QdrantStorage"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from latelens.index.parts import Part
+from latelens.index.exact.parts import Part
 
 # So many segments of similar size become one: each row is copied once for each power of it.
 _FANOUT = 8

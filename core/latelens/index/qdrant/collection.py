@@ -14,8 +14,8 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from latelens.index.qdrant_filters import FACETS
-from latelens.index.qdrant_storage import QdrantStorage, vectors_config
+from latelens.index.qdrant.filters import FACETS
+from latelens.index.qdrant.storage import QdrantStorage, vectors_config
 
 T = TypeVar("T")
 

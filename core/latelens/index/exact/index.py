@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.base import TokenIndex, check_manifest, digest, manifest_of, refuse_changed
+from latelens.index.exact.folder import Folder, checked_path
+from latelens.index.exact.merging import grouped, next_merge
+from latelens.index.exact.parts import Part, Place, drafted, without
+from latelens.index.exact.scoring import best_of, scores_of
+from latelens.index.exact.segment_file import damaged
+from latelens.index.exact.segments import Draft, Segment, draft_of, in_memory
 from latelens.index.filters import Condition, matches
-from latelens.index.folder import Folder, checked_path
-from latelens.index.merging import grouped, next_merge
-from latelens.index.parts import Part, Place, drafted, without
 from latelens.index.protocol import Chunk, Hit
-from latelens.index.scoring import best_of, scores_of
-from latelens.index.segment_file import damaged
-from latelens.index.segments import Draft, Segment, draft_of, in_memory
 
 _KIND = "exact"
 # Queries to score at a time: bounds the memory that scores take.

@@ -10,9 +10,9 @@ import numpy as np
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.index.filters import Condition
-from latelens.index.lance_filters import MetadataRows
-from latelens.index.lance_rows import Best, LooseRows, fetched
-from latelens.index.lance_table import RowIds, Snapshot, among
+from latelens.index.lance.filters import MetadataRows
+from latelens.index.lance.rows import Best, LooseRows, fetched
+from latelens.index.lance.table import RowIds, Snapshot, among
 from latelens.index.protocol import Hit
 
 # Rows that the index lists for each that is scored exactly: its order is rough, but the best are among the first.

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.index.segment_file import SegmentFile
-from latelens.index.segments import Draft, Segment
+from latelens.index.exact.segment_file import SegmentFile
+from latelens.index.exact.segments import Draft, Segment
 
 Place = tuple[Segment, int]
 

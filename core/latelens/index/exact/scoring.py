@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation import explain
-from latelens.index.parts import Place
+from latelens.index.exact.parts import Place
+from latelens.index.exact.segments import Segment
 from latelens.index.protocol import Hit
-from latelens.index.segments import Segment
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
 
 # Chunks whose rows are scored for all queries before the next are touched.

@@ -16,8 +16,8 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.explanation import explain
 from latelens.index.base import digest
 from latelens.index.protocol import Chunk, Hit
-from latelens.index.qdrant_filters import FACETS, NUMBERS, facets_of, numbers_of
-from latelens.index.qdrant_storage import POOLED, ROWS, pooled
+from latelens.index.qdrant.filters import FACETS, NUMBERS, facets_of, numbers_of
+from latelens.index.qdrant.storage import POOLED, ROWS, pooled
 from latelens.serialize import from_bytes, to_bytes
 
 CHUNK_FIELDS = ["id", "text", "metadata"]

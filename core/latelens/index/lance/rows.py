@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation import explain
 from latelens.index.base import ranked
-from latelens.index.lance_table import RowIds, Snapshot
+from latelens.index.lance.table import RowIds, Snapshot
 from latelens.index.protocol import Chunk, Hit
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
 from latelens.serialize import from_bytes

@@ -25,10 +25,10 @@ from latelens.encoders import Encoder
 from latelens.explanation import explain
 from latelens.index.base import TokenIndex, check_manifest, manifest_of, ranked
 from latelens.index.filters import Condition
-from latelens.index.plaid_builder import PlaidBuilder
-from latelens.index.plaid_folder import PlaidFolder
-from latelens.index.plaid_store import ChunkStore, Generation, View
-from latelens.index.plaid_waiting import Waiting, best
+from latelens.index.plaid.builder import PlaidBuilder
+from latelens.index.plaid.folder import PlaidFolder
+from latelens.index.plaid.store import ChunkStore, Generation, View
+from latelens.index.plaid.waiting import Waiting, best
 from latelens.index.protocol import Chunk, Hit
 
 __all__ = ["PlaidIndex"]

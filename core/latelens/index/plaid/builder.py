@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from latelens.index.plaid_folder import build, extend
-from latelens.index.plaid_store import ChunkStore, Generation
+from latelens.index.plaid.folder import build, extend
+from latelens.index.plaid.store import ChunkStore, Generation
 
 _SHARE = 0.125  # of what PLAID holds: when so much waits or is deleted, it is changed, which copies its folder
 _FEWEST = 16  # chunks: of fewer, fast-plaid may not have rows enough to train on

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.index.filters import matches, parse_filter
-from latelens.index.first_stage import Candidate
 from latelens.index.protocol import Chunk, Filter
+from latelens.index.stages.first_stage import Candidate
 from latelens.text import words
 
 

@@ -1,0 +1,5 @@
+"""LanceDB: one machine, some hundred thousand chunks."""
+
+from latelens.index.lance.index import LanceIndex
+
+__all__ = ["LanceIndex"]

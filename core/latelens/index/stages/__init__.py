@@ -1,0 +1,1 @@
+"""Stages before and after exact MaxSim."""
