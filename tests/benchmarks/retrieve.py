@@ -52,7 +52,7 @@ def main() -> None:
     for size in options.sizes:
         collection = _collection(known, size, list(known.queries)[: options.questions])
         lines, bare = measure(collection, options.indexes, options.work / "index")
-        found[collection.name] = {"bare_ms": bare, "indexes": [asdict(line) for line in lines]}
+        found[f"{collection.name}, {size}"] = {"bare_ms": bare, "indexes": [asdict(line) for line in lines]}
         print(table(collection, lines, bare), flush=True)
     if options.scifact:
         found["scifact"] = scifact(known, abstracts, relevant)
