@@ -11,11 +11,11 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 import langchain_latelens
 import langchain_latelens.documents
-import langchain_latelens.first_stage
+import langchain_latelens.stages
 import langchain_latelens.retriever
 import langchain_latelens.tool
 import llama_index_latelens
-import llama_index_latelens.first_stage
+import llama_index_latelens.stages
 import llama_index_latelens.nodes
 import llama_index_latelens.retriever
 import llama_index_latelens.tool
@@ -57,7 +57,7 @@ class LangChainSide:
         return self.chunk(text, start_index=start)
 
     Retriever = langchain_latelens.retriever.LateInteractionRetriever
-    first_stage = staticmethod(langchain_latelens.first_stage.first_stage)
+    first_stage = staticmethod(langchain_latelens.first_stage)
     create_evidence_tool = staticmethod(langchain_latelens.tool.create_evidence_tool)
 
     def whole(self, text: str, name: str, **metadata: Any) -> Document:
@@ -127,7 +127,7 @@ class LlamaIndexSide:
         return NodeWithScore(node=TextNode(text=text, start_char_idx=start, end_char_idx=start + len(text)))
 
     Retriever = llama_index_latelens.retriever.LateInteractionRetriever
-    first_stage = staticmethod(llama_index_latelens.first_stage.first_stage)
+    first_stage = staticmethod(llama_index_latelens.first_stage)
     create_evidence_tool = staticmethod(llama_index_latelens.tool.create_evidence_tool)
 
     def whole(self, text: str, name: str, **metadata: Any) -> LlamaIndexDocument:

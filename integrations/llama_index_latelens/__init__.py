@@ -3,7 +3,7 @@
 try:
     from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations
     from llama_index_latelens.evidence import read_evidence, strip_evidence
-    from llama_index_latelens.first_stage import first_stage
+    from llama_index_latelens.stages import first_stage
     from llama_index_latelens.nodes import to_chunks
     from llama_index_latelens.query_engine import EvidenceCitationQueryEngine
     from llama_index_latelens.reranker import LateInteractionRerank

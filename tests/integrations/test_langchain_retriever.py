@@ -27,7 +27,7 @@ from langchain_core.stores import InMemoryStore
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from langchain_latelens import read_evidence
-from langchain_latelens.first_stage import first_stage
+from langchain_latelens.stages import first_stage
 from langchain_latelens.retriever import LateInteractionRetriever
 from langchain_latelens.tool import create_evidence_tool
 from latelens import TokenEmbeddings
