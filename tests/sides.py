@@ -11,13 +11,13 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 import langchain_latelens
 import langchain_latelens.documents
-import langchain_latelens.stages
 import langchain_latelens.retriever
+import langchain_latelens.stages
 import langchain_latelens.tool
 import llama_index_latelens
-import llama_index_latelens.stages
 import llama_index_latelens.nodes
 import llama_index_latelens.retriever
+import llama_index_latelens.stages
 import llama_index_latelens.tool
 from latelens.index import Chunk, Searcher
 

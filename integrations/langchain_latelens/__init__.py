@@ -7,9 +7,9 @@ try:
     from langchain_latelens.citations import attach_citations, read_attribution, strip_citations
     from langchain_latelens.documents import to_chunks
     from langchain_latelens.evidence import read_evidence, strip_evidence
-    from langchain_latelens.stages import first_stage
     from langchain_latelens.reranker import LateInteractionRerank, RerankedRetriever
     from langchain_latelens.retriever import LateInteractionRetriever
+    from langchain_latelens.stages import first_stage
     from langchain_latelens.tool import create_evidence_tool
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] != "langchain_core":

@@ -3,12 +3,12 @@
 try:
     from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations
     from llama_index_latelens.evidence import read_evidence, strip_evidence
-    from llama_index_latelens.stages import first_stage
     from llama_index_latelens.nodes import to_chunks
     from llama_index_latelens.query_engine import EvidenceCitationQueryEngine
     from llama_index_latelens.reranker import LateInteractionRerank
     from llama_index_latelens.retriever import LateInteractionRetriever
     from llama_index_latelens.sources import EvidenceCollector, to_citable_blocks
+    from llama_index_latelens.stages import first_stage
     from llama_index_latelens.tool import create_evidence_tool
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] != "llama_index":

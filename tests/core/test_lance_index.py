@@ -24,6 +24,7 @@ pytest.importorskip("lancedb")
 from latelens.index.lance import LanceIndex
 from latelens.index.lance import build as lance_build
 from latelens.index.lance import rows as lance_rows
+from latelens.index.lance import search as lance_search
 from latelens.index.lance.table import vector_indexes
 
 WORDS = 60
@@ -453,3 +454,20 @@ def ExactIndexOf(encoder: Any, chunks: list[Chunk]) -> ExactIndex:
     index = ExactIndex(encoder)
     index.add(chunks)
     return index
+
+
+def test_larger_tables_take_more_candidates_unless_told_how_many(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lance_search, "_CANDIDATES", 5)
+    monkeypatch.setattr(lance_search, "_CHUNKS", 30)
+    index = LanceIndex(Drawn(), tmp_path, index_from=50)
+    index.add(drawn(120))
+    looked_at: list[int] = []
+    original = lance_search.fetched
+    monkeypatch.setattr(
+        lance_search, "fetched", lambda snapshot, rows: looked_at.append(len(rows)) or original(snapshot, rows)
+    )
+    index.search("1000", 2)
+    LanceIndex(Drawn(), tmp_path, candidates=7).search("1000", 2)
+    assert looked_at == [10, 7]  # 5 times the square root of 120 / 30

@@ -15,6 +15,8 @@ from latelens.index.lance.rows import Best, LooseRows, fetched
 from latelens.index.lance.table import RowIds, Snapshot, among
 from latelens.index.protocol import Hit
 
+# How many to score exactly, where nobody says: so many of so many chunks, and more in larger tables.
+_CANDIDATES, _CHUNKS = 100, 20_000
 # Rows that the index lists for each that is scored exactly: its order is rough, but the best are among the first.
 _LISTED = 5
 # Under a filter, so many times the candidates are still scored one and all: 2,000 of 20,000 chunks took 190 ms of
@@ -48,7 +50,7 @@ class Allowed:
 class Search:
     """What a search needs beside the table; `candidates` and `probes` are those of `LanceIndex`."""
 
-    candidates: int
+    candidates: int | None
     probes: int
     words: bool
     loose: LooseRows = field(default_factory=LooseRows)
@@ -84,7 +86,7 @@ class Search:
             rows, stages[_LANCE] = self._nearest(snapshot, query, k, allowed)
         if self.words:
             where = None if allowed is None else allowed.where
-            found, scores = snapshot.with_words(query.text, max(self.candidates, 2 * k), where)
+            found, scores = snapshot.with_words(query.text, self._wanted(snapshot, k), where)
             stages[_BM25] = dict(zip(found.tolist(), scores, strict=True))
             rows = np.union1d(rows, np.setdiff1d(found, snapshot.loose))
         for part in fetched(snapshot, rows):
@@ -95,7 +97,7 @@ class Search:
         self, snapshot: Snapshot, query: TokenEmbeddings, k: int, allowed: Allowed | None
     ) -> tuple[RowIds, dict[int, float]]:
         """Rows to score exactly among those that the index knows, and what it takes their scores for."""
-        wanted = max(self.candidates, 2 * k)
+        wanted = self._wanted(snapshot, k)
         pool = None if allowed is None else np.setdiff1d(allowed.ids, snapshot.loose)
         if (snapshot.indexed if pool is None else len(pool) / _FEW) > wanted:
             found, scores = self._listed(snapshot, query, wanted, allowed)
@@ -104,6 +106,10 @@ class Search:
                 return found[known][:wanted], dict(zip(found.tolist(), scores, strict=True))
         # So few are allowed or found, or so many wanted, that all are looked at.
         return np.setdiff1d(snapshot.ids, snapshot.loose) if pool is None else pool, {}
+
+    def _wanted(self, snapshot: Snapshot, k: int) -> int:
+        usual = round(_CANDIDATES * max(1.0, snapshot.indexed / _CHUNKS) ** 0.5)
+        return max(usual if self.candidates is None else self.candidates, 2 * k)
 
     def _listed(
         self, snapshot: Snapshot, query: TokenEmbeddings, wanted: int, allowed: Allowed | None
