@@ -30,6 +30,6 @@ class FakeEncoder:
         tokens = ("[CLS]", *(text[start:end].lower() for start, end in spans[1:]))
         vectors = np.zeros((len(tokens), self.dim), dtype=np.float32)
         for row, token in enumerate(tokens):
-            vectors[row, int(hashlib.sha256(token.encode()).hexdigest(), 16) % self.dim] = 1
+            vectors[row, int(hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest(), 16) % self.dim] = 1
         kinds = np.array([1] + [0] * (len(tokens) - 1), dtype=np.uint8)
         return TokenEmbeddings(text, vectors, tokens, spans, kinds)

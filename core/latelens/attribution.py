@@ -70,6 +70,8 @@ def attribute(
     ('corroborated', 'Elephants eat up to 150 kg of plants a day.')
     """
     given = _checked(answer, sources, max_citations)
+    if isinstance(encoder, str):
+        raise TypeError(f"encoder must be an encoder, got a name: pass load_encoder({encoder!r})")
     verify = None if verifier is None else as_verifier(verifier)
     spans = split_claims(answer)
     judged = [span for span in spans if span.checkable]
@@ -113,18 +115,38 @@ def _label(span: ClaimSpan, support: Support, citations: Sequence[Citation], sou
     cited = [citation.cited_text for citation in citations]
     # A sentence says "he": the name may stand around it, a number may not.
     around = [text for citation in citations for text in (sources[citation.source_index].text, citation.title or "")]
-    reasons = guards.check(span.statement, cited, context=around)
+    reasons = _reasons(span.statement, support.displaced, guards.missing(span.statement, cited, context=around))
     low = support.score < _CORROBORATED
     if low and not reasons and support.missing:
         reasons = (_MISSING + ", ".join(support.missing),)
     return _claim(span, "weak" if reasons or low else "corroborated", support.score, reasons, citations)
 
 
+def _reasons(
+    statement: str, displaced: Sequence[tuple[int, int]], missing: Sequence[guards.Missing]
+) -> tuple[str, ...]:
+    """What the exact checks found, and numbers that only sentences on something else have."""
+    found = []
+    for start, end in displaced:
+        known = next((part for part in missing if part.start < end and start < part.end), None)
+        kind, text = ("number", statement[start:end]) if known is None else (known.kind, known.text)
+        found.append((start, f"{kind} {text} stands only beside other words"))
+    elsewhere = [part for part in missing if all(part.end <= a or b <= part.start for a, b in displaced)]
+    found += [(part.start, part.reason) for part in elsewhere]
+    return tuple(dict.fromkeys(reason for _, reason in sorted(found)))
+
+
 def _verified(spans: Sequence[ClaimSpan], claims: Sequence[Claim], verifier: Verifier) -> Iterator[Claim]:
     """The claims with a verifier's labels; those without a citation as they were."""
     cited = [(span.statement, claim) for span, claim in zip(spans, claims, strict=True) if claim.citations]
     texts = [[citation.cited_text for citation in claim.citations] for _, claim in cited]
-    verdicts = iter(verifier.verify([statement for statement, _ in cited], texts) if cited else [])
+    given = verifier.verify([statement for statement, _ in cited], texts) if cited else []
+    if len(given) != len(cited):
+        raise ValueError(
+            f"verifier {verifier.name!r} gave {len(given)} verdicts for {len(cited)} claims: `verify` must return one "
+            "for each claim, in order"
+        )
+    verdicts = iter(given)
     yield from (_with_verdict(claim, next(verdicts)) if claim.citations else claim for claim in claims)
 
 

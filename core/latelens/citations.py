@@ -116,6 +116,11 @@ class Attribution:
     model: str
     verifier: str | None = None
 
+    def __repr__(self) -> str:
+        cited = sum(bool(claim.citations) for claim in self.claims)
+        counts = f"claims={len(self.claims)}, cited={cited}, flagged={len(self.flagged)}, sources={len(self.sources)}"
+        return f"Attribution({counts}, model={self.model!r})"
+
     @property
     def citations(self) -> tuple[Citation, ...]:
         """All citations, in the order of the claims."""

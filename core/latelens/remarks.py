@@ -13,7 +13,9 @@ _EXCLAMATION = regex.compile(
         (?:hi|hello|hey|greetings|welcome|dear)(?:\ (?:there|all|everyone|again|\w+))?
       | good\ (?:morning|day|afternoon|evening|question) | great(?:\ question)? | sure(?:\ thing)? | certainly
       | yes|no|of\ course|absolutely|okay|ok|well|right|goodbye|bye|cheers|sorry|you[’']?re\ welcome|my\ pleasure
-      | no\ problem | see\ below | in\ (?:summary|short|conclusion)
+      | no\ problem | see\ below | in\ (?:summary|short|conclusion) | exactly | correct | you[’']?re\ all\ set
+      | (?:have|enjoy)\ (?:an?|your)\ (?:\w+\ )?(?:trip|stay|day|time|weekend|evening|holiday|visit|journey|meal)
+      | safe\ travels | (?:good\ luck|have\ fun)(?:\ \w+)? | (?:(?:best|kind|warm)\ )?(?:regards|wishes)(?:,\s\w+)?
       | hallo|guten\ (?:morgen|tag|abend)|ja|nein|gerne?|natürlich|sicher|(?:danke|bitte)(?:\ \w+)?|tut\ mir\ leid
       | bonjour|bonsoir|salut|oui|non|bien\ sûr|merci(?:\ \w+)?|de\ rien|désolée?
       | hola|buen[oa]s\ \w+|sí|claro|por\ supuesto|gracias|de\ nada|lo\ siento
@@ -29,6 +31,7 @@ _EXCLAMATION = regex.compile(
 _OPENING = regex.compile(
     r"""(?ix) [\s"'“*_]* (?:(?:unfortunately|sorry|however|but|well|please|also)[,:]?\s+)? (?:
         (?:thanks|thank\ you)\b(?!\s+to\b)
+      | hope\ (?:this|that|it)\ helps?\b | (?:(?:great|sure|of\ course),?\ )?(?:happy|glad)\ to\ (?:help|assist)\b
       | (?:i|we)(?:\ (?:really|sincerely))?\ hope\b(?=.{0,60}\b(?:help|useful|answer|clear|clarif|enjoy))
       | i\ (?:(?:do|did|could|can)(?:\ not|n[’']t)|cannot|can[’']?t|am\ (?:not|unable|an?\ ai\b)|was\ unable|have\ no
         | would\ be\ happy|can\ also|can\ help|apologi[sz]e)
@@ -59,11 +62,11 @@ _OPENING = regex.compile(
 _PLACE = r"""(?:contexts?|passages?|documents?|sources?|excerpts?|snippets?|articles?|texts?|search\ results
   |information\ (?:provided|given|available))"""
 _THESE = r"""(?: \b(?:the|these|this|your|both|all|any|given|provided|available|above|retrieved)\s+
-  (?:contexts?|passages?|documents?|sources|excerpts?|snippets?|texts?|search\ results)
+  (?:contexts?|passages?|documents?|sources|excerpts?|snippets?|texts?|pages|(?:house\ |hand)book|search\ results)
   | information\ (?:provided|given) | in\ context )\b"""
 # "The context does not say", "it is not mentioned in the documents": true or not, no sentence of a source shows it.
 _ABSTENTION = regex.compile(
-    rf"""(?ix) (?=.*{_THESE}) .* (?:
+    rf"""(?ix) there\ (?:is|was)\ no\ (?:\w+\ )?(?:information|mention)\b | (?=.*{_THESE}) .* (?:
         (?: \b(?:not|never|cannot|unable|without|neither|nor)\b | n[’']t\b ) \s* (?:\w+\s+){{0,3}}?
         (?: mention|specif|state\b|stated\b|say|provid|contain|includ|indicat|discuss|address|clear|possible|enough
           | sufficient|determin|explicit|answer )
@@ -72,6 +75,7 @@ _ABSTENTION = regex.compile(
         (?: mention|information|details?|evidence|reference|data|answer|indication )
     )"""
 )
+_SUMMING_UP = regex.compile(r"(?i)^(?:in (?:short|summary|conclusion|brief|other words)|to sum up)\s*[:,]\s*(?=\S)")
 # "Based on the given contexts,", "According to document 2,", "As mentioned in the sources, it is stated that".
 _LEAD_IN = regex.compile(
     rf"""(?ix) ^ (?:(?:yes|no|however|additionally|also|therefore|overall)\s*,\s*)?
@@ -97,10 +101,10 @@ def is_remark(text: str) -> bool:
 
 
 def without_lead_in(text: str) -> str:
-    """The sentence without words that only say where it comes from, in English.
+    """The sentence without words that only say where it comes from, or that it sums up, in English.
 
     >>> without_lead_in("Based on the provided documents, they eat grass.")
     'they eat grass.'
     """
-    statement: str = _LEAD_IN.sub("", text)
+    statement: str = _LEAD_IN.sub("", _SUMMING_UP.sub("", text))
     return statement

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import threading
-from dataclasses import replace
 
 import pytest
 from fake_encoder import FakeEncoder
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from latelens import EmbeddingCache
 from latelens.attribution import Source, attribute
-from latelens.encoders.rows import clean_surrogates
 from latelens.support import find_support, pool_sentences
 from latelens.verify import Verdict
 
@@ -67,14 +65,7 @@ SOURCE = st.one_of(
 )
 
 
-class Tolerant(FakeEncoder):
-    """Reads lone surrogates as the real encoders do."""
-
-    def _encode(self, text):
-        return replace(super()._encode(clean_surrogates(text)), text=text)
-
-
-ENCODER = Tolerant(dim=64)
+ENCODER = FakeEncoder(dim=64)
 
 
 @settings(max_examples=5000, deadline=None)
@@ -115,9 +106,9 @@ def test_greetings_questions_and_hedges_are_not_checkable(offline):
 
 
 def test_words_that_no_source_has_are_named():
-    (claim,) = attribute("Elephants eat grass and wear red hats.", ["Elephants eat grass."], FakeEncoder()).claims
+    (claim,) = attribute("Elephants eat grass and have red hats.", ["Elephants eat grass."], FakeEncoder()).claims
     assert claim.label == "weak"
-    assert claim.reasons == ("not in the evidence: and, wear, red, hats",)  # words of this encoder are all alike
+    assert claim.reasons == ("not in the evidence: red, hats",)  # "and" and "have" say nothing on their own
 
 
 def test_several_sentences_bear_a_claim_of_several_parts():
@@ -213,7 +204,7 @@ def test_threads_get_the_same_result():
     for thread in threads:
         thread.join()
     assert len(found) == 80
-    assert set(map(repr, found)) == {repr(expected)}
+    assert all(one == expected for one in found)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +234,24 @@ def test_a_verifier_decides_about_claims_with_citations(verdict, label):
     )
 
 
+def test_a_verifier_that_loses_a_verdict_is_named():
+    class Short:
+        name = "short"
+
+        def verify(self, claims, evidence):
+            return [Verdict(0.9)]
+
+    with pytest.raises(ValueError, match="verifier 'short' gave 1 verdicts for 2 claims"):
+        attribute("Cats eat mice. Dogs bark.", ["Cats eat mice. Dogs bark."], FakeEncoder(), verifier=Short())
+
+
+def test_a_result_is_shown_in_one_line():
+    found = attribute("Hello! Cats eat mice. Planes fly.", ["Cats eat mice."] * 2, FakeEncoder())
+    assert repr(found) == "Attribution(claims=3, cited=1, flagged=1, sources=2, model='fake')"
+    assert found == attribute("Hello! Cats eat mice. Planes fly.", ["Cats eat mice."] * 2, FakeEncoder())
+    assert found != attribute("Hello! Cats eat mice. Boats swim.", ["Cats eat mice."] * 2, FakeEncoder())
+
+
 def test_an_exact_check_outweighs_a_verifier():
     (claim,) = attribute("Cats eat 7 mice.", ["Cats eat 5 mice."], FakeEncoder(), verifier=lambda *_: 0.99).claims
     assert (claim.label, claim.reasons, claim.support) == ("weak", ("number 7 not in the evidence",), 0.99)
@@ -255,6 +264,7 @@ def test_an_exact_check_outweighs_a_verifier():
         ({"sources": "text"}, TypeError, "sources must be a sequence of Source or str, got str; use a list"),
         ({"sources": Source("text")}, TypeError, "sources must be a sequence of Source or str, got Source; use a list"),
         ({"sources": ["a", 3]}, TypeError, r"sources\[1\] must be a Source or a str, got int"),
+        ({"encoder": "a/name"}, TypeError, r"encoder must be an encoder, got a name: pass load_encoder\('a/name'\)"),
         ({"max_citations": 0}, ValueError, "max_citations must be at least 1, got 0"),
         ({"max_citations": 1.5}, TypeError, "max_citations must be an int, got float: 1.5"),
         ({"max_citations": True}, TypeError, "max_citations must be an int, got bool: True"),
@@ -288,3 +298,75 @@ def test_a_book_long_answer_is_compared_in_parts_with_the_same_result():
     alone = [next(find_support([claim], pool, most=2)) for claim in claims]
     assert [found.sentences for found in together] == [found.sentences for found in alone]
     assert [found.score for found in together] == pytest.approx([found.score for found in alone], abs=1e-5)
+
+
+MUSEUM = [
+    "The museum opens at ten. Guided tours start at noon. Dogs must wait outside.",
+    "Tickets cost nine euros. Children under six get in free.",
+    "High chairs stand beside the stairs. Lunch costs eleven euros.",
+]
+IN_DIGITS = [
+    "The museum opens at 10. Guided tours start at 12. Dogs must wait outside.",
+    "Tickets cost 9 euros. Children under 6 get in free.",
+    "High chairs stand beside the stairs. Lunch costs 11 euros.",
+]
+SWAPPED = {
+    "Guided tours start at {}.": ("eleven", "ten"),
+    "Tickets cost {} euros.": ("eleven",),
+    "Lunch costs {} euros.": ("nine",),
+    "Children under {} get in free.": ("nine",),
+    "The museum opens at {}.": ("nine",),
+}
+RIGHT = {
+    "Guided tours start at noon.": "Guided tours start at {}.",
+    "Guided tours start at 12:00.": "Guided tours start at {}.",
+    "Tickets cost 9 euros.": "Tickets cost {} euros.",
+    "Tickets cost nine euros, and children under six get in free.": "Tickets cost {} euros.",
+    "Lunch costs 11 euros and tickets 9.": "Lunch costs {} euros.",
+    "A lunch is 11 euros.": "Lunch costs {} euros.",
+    "Children under 6 get in free.": "Children under {} get in free.",
+    "The museum opens at 10 am.": "The museum opens at {}.",
+    "Doors open at ten.": "The museum opens at {}.",
+}
+WORTH = {"noon": "12", "ten": "10", "nine": "9", "six": "6", "eleven": "11"}
+HOLDS = {"Guided": "noon", "Tickets": "nine", "Lunch": "eleven", "Children": "six", "The": "ten"}
+
+
+def _true(pattern, *, digits):
+    value = HOLDS[pattern.split()[0]]
+    return pattern.format(WORTH[value] if digits else value)
+
+
+@pytest.mark.parametrize("digits", [False, True], ids=["words", "digits"])
+@pytest.mark.parametrize(("pattern", "value"), [(p, value) for p, values in SWAPPED.items() for value in values])
+def test_a_number_that_belongs_to_something_else_does_not_bear_a_claim(pattern, value, digits, offline):
+    said = WORTH[value] if digits else value
+    (claim,) = attribute(pattern.format(said), IN_DIGITS if digits else MUSEUM, offline).claims
+    unit = " euros" if "euros" in pattern else ""
+    assert (claim.label, claim.reasons) == ("weak", (f"number {said}{unit} stands only beside other words",))
+    assert [citation.cited_text for citation in claim.citations] == [_true(pattern, digits=digits)]
+
+
+@pytest.mark.parametrize("digits", [False, True], ids=["words", "digits"])
+@pytest.mark.parametrize(("answer", "pattern"), RIGHT.items())
+def test_a_number_that_stands_beside_the_claims_words_bears_it_in_any_form(answer, pattern, digits, offline):
+    (claim,) = attribute(answer, IN_DIGITS if digits else MUSEUM, offline).claims
+    assert (claim.label, claim.reasons) == ("corroborated", ())
+    cited = [citation.cited_text for citation in claim.citations]
+    assert _true(pattern, digits=digits) in (cited if " 9." in answer else cited[:1])
+
+
+def test_a_negator_elsewhere_is_not_borrowed(offline):
+    sources = ["Dogs are welcome for five euros a night. They must not go upstairs."]
+    (claim,) = attribute("Dogs are not allowed.", sources, offline).claims
+    assert claim.label == "weak"
+    assert [citation.cited_text for citation in claim.citations] == ["Dogs are welcome for five euros a night."]
+
+
+def test_times_of_day_are_one_value_each(offline):
+    sources = ["Please be out by ten. You can move in from three o'clock."]
+    for right in ("You can move in from 15:00.", "You can move in from 3 pm.", "Please be out by 10:00."):
+        (claim,) = attribute(right, sources, offline).claims
+        assert (claim.label, claim.reasons) == ("corroborated", ())
+    (claim,) = attribute("You can move in from 16:00.", sources, offline).claims
+    assert (claim.label, claim.reasons) == ("weak", ("number 16:00 not in the evidence",))

@@ -58,6 +58,8 @@ def test_marks_and_lead_ins_are_not_compared_with_the_sources():
     )
     assert found["They drink【4†source】."] == "They drink."
     assert without_lead_in("According to documents 2 and 3, it is stated that they swim.") == "they swim."
+    assert without_lead_in("In short: be out by 10.") == "be out by 10."
+    assert without_lead_in("In summary, based on the documents, they swim.") == "they swim."
     assert without_lead_in("According to Darwin, they swim.") == "According to Darwin, they swim."
 
 
@@ -88,6 +90,17 @@ def test_marks_at_the_ends_are_outside_the_claim():
         "The provided context does not mention their weight.",
         "There is no information about elephants in the given documents.",
         "Ich hoffe, das hilft.",
+        "Have a good trip!",
+        "Enjoy your stay!",
+        "Hope this helps!",
+        "Happy to help!",
+        "Great, happy to help with your stay.",
+        "You're all set.",
+        "Exactly!",
+        "Best regards, Anna.",
+        "There is no information about the wifi password.",
+        "The pages do not mention parking.",
+        "I am sorry, the house book does not say anything about bicycles.",
         "Je ne sais pas.",
         "No lo sé.",
         "希望这能帮到您。",
@@ -106,6 +119,12 @@ def test_what_states_nothing_is_not_checkable(remark):
         "The documents were not found until 1950.",
         "If you have a fever, drink water.",
         "Sure, Paris is in France.",
+        "Enjoy your stay in the tower, which is open until ten.",
+        "Exactly two guests came.",
+        "Have a doctor look at it.",
+        "There is no lift in the house.",
+        "The book does not mention his wife.",
+        "The pages are not numbered.",
         "Yes, they swim.",
         "Sicher ist die Stadt nicht.",
         "I, Claudius is a novel.",

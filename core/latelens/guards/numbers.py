@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from latelens.guards import clock
 from latelens.guards.number_words import AFTER_DIGITS, HINTS, ORDINALS, ROMAN, SCALES, SMALL, add_up
 from latelens.guards.reading import lower_words
 from latelens.guards.units import UNITS
@@ -28,6 +29,8 @@ class Number:
         -1 after "under", 1 after "over", 0 after "about"; None where it is said as exact.
     in_name
         Part of a name, such as COVID-19.
+    minutes
+        Of the day, where it is a time.
     """
 
     start: int
@@ -37,6 +40,7 @@ class Number:
     factor: Fraction = Fraction(1)
     hedge: int | None = None
     in_name: bool = False
+    minutes: frozenset[int] = frozenset()
 
 
 def _any_of(options: Iterable[str]) -> str:
@@ -59,6 +63,7 @@ _SPELLED = re.compile(
     rf"(?:(?:[ -]and[ -]|[ -])(?:{_any_of([*SMALL, *ORDINALS, *SCALES])})\b)*"
 )
 _SPELLED_WORDS = frozenset((*SMALL, *ORDINALS, *SCALES))
+_NUMERALS = frozenset((*SMALL, *ORDINALS, *clock.NAMED))
 _DECADE = re.compile(r"\d{3}0'?s\b")
 _HALF = re.compile(r"(?i)\sand\sa\shalf\b")
 _SCALE = re.compile(r"(?i)[\s-]?([a-zõ]+)\b")
@@ -85,7 +90,28 @@ _IN_NAME = re.compile(r"\w*[^\W\d_a-z]\w*-$")
 @lru_cache(maxsize=256)
 def numbers(text: str) -> tuple[Number, ...]:
     """Every number of a `plain` text, in digits and in English words."""
-    return (*_figures(text), *_spelled(text))
+    timed = [Number(*time[:3], "time", minutes=time.minutes) for time in clock.times(text)]
+    if timed:
+        text = without(text, [(time.start, time.end) for time in timed])
+    return (*timed, *_figures(text), *_spelled(text))
+
+
+def without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """Blank the spans; not with spaces, which could join what stands around them."""
+    blank = list(text)
+    for start, end in spans:
+        blank[start:end] = "_" * (end - start)
+    return "".join(blank)
+
+
+def counts(text: str, number: Number) -> bool:
+    """Whether a claim can be held to its number: "one" and "first" mostly count nothing ("one of the")."""
+    return not number.in_name and text[number.start : number.end].lower() not in ("one", "first")
+
+
+def is_numeral(word: str) -> bool:
+    """Whether a word is a number or a part of one, in digits or in English."""
+    return any(map(str.isdigit, word)) or word.lower() in _NUMERALS
 
 
 @lru_cache(maxsize=256)
@@ -102,6 +128,8 @@ def bears(evidence: Number, claim: Number) -> bool:
     A claim that says "about" may round what the evidence gives, by at most 5 per cent: "about 150" for 148, not
     "about 149". "over" and "under" round down and up. A number that is said as exact must be exact.
     """
+    if evidence.minutes and claim.minutes:
+        return bool(evidence.minutes & claim.minutes)
     theirs, ours = evidence.values, claim.values
     if evidence.dimension and claim.dimension:
         if evidence.dimension != claim.dimension:
