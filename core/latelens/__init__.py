@@ -2,8 +2,9 @@
 
 from latelens._version import __version__
 from latelens.attribution import attribute
+from latelens.attribution.citations import Attribution, Citation, Claim, Source
+from latelens.attribution.verify import CrossEncoderVerifier, Verdict, Verifier
 from latelens.cache import EmbeddingCache
-from latelens.citations import Attribution, Citation, Claim, Source
 from latelens.contrast import Contrast, WordGain, contrast
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.encoders import Encoder, EncoderPool, ModelInfo, list_models, load_encoder
@@ -13,7 +14,6 @@ from latelens.metadata import read_evidence
 from latelens.miss import Miss, WordMiss, explain_miss
 from latelens.ranking import Ranked, Ranking, rerank
 from latelens.relevance import Calibration
-from latelens.verify import CrossEncoderVerifier, Verdict, Verifier
 
 __all__ = [
     "Attribution",

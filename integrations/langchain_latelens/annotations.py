@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 from langchain_core.messages import AIMessage
 from langchain_core.messages.content import create_citation
 
-from latelens.citations import Attribution, Citation, Claim
+from latelens.attribution.citations import Attribution, Citation, Claim
 from latelens.metadata import KEY
 
 VERSION = 1

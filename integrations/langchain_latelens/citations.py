@@ -14,8 +14,8 @@ from langchain_core.prompt_values import PromptValue
 from langchain_latelens.annotations import V1, Block, annotate, bare, describe, standard_blocks, text_runs
 from langchain_latelens.record import read, record
 from langchain_latelens.sources import to_sources
-from latelens.attributor import Attributor
-from latelens.citations import Attribution, Claim, Source
+from latelens.attribution.attributor import Attributor
+from latelens.attribution.citations import Attribution, Claim, Source
 from latelens.encoders import DEFAULT_MODEL
 from latelens.metadata import KEY
 from latelens.settings import CacheSetting

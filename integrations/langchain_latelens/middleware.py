@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
 
 from langchain_latelens.citations import cite, strip_citations
 from langchain_latelens.sources import conversation_sources
-from latelens.attributor import Attributor
+from latelens.attribution.attributor import Attributor
 from latelens.encoders import DEFAULT_MODEL
 from latelens.settings import CacheSetting
 

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from langchain_latelens.annotations import VERSION, annotations_of, digest, is_ours
-from latelens.citations import Attribution, Citation, Claim, Source
+from latelens.attribution.citations import Attribution, Citation, Claim, Source
 from latelens.interchange.blanks import blank, without_text
 from latelens.interchange.checking import checked
 from latelens.metadata import KEY

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 
-from latelens.citations import Source
+from latelens.attribution.citations import Source
 
 
 def to_sources(items: Iterable[Any]) -> list[Source]:

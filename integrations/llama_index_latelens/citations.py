@@ -12,7 +12,7 @@ from llama_index.core.base.response.schema import AsyncStreamingResponse, Pydant
 from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
 
 from latelens.attribution import Attribution, Citation, Source
-from latelens.attributor import Attributor
+from latelens.attribution.attributor import Attributor
 from latelens.encoders import DEFAULT_MODEL
 from latelens.interchange import from_json, to_json
 from latelens.interchange.blanks import fits

@@ -38,7 +38,7 @@ from attribution_changes import (
     swapped_numbers,
 )
 
-from latelens.guards import check
+from latelens.attribution.guards import check
 
 KINDS = ("number", "name", "negation added", "negation removed", "number of the passages", "name of the passages")
 IN_PASSAGES = "negation added in the passages"

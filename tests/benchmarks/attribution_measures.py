@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from latelens import EmbeddingCache, Encoder, TokenEmbeddings
 from latelens.attribution import Attribution, Source, attribute
-from latelens.claims import split_claims
+from latelens.attribution.claims import split_claims
 from latelens.sentences import split_sentences
 
 LIBRARY, OVERLAP, DENSE, MAXSIM = "latelens", "idf overlap", "dense cosine", "raw mean MaxSim"

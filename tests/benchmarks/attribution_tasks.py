@@ -19,7 +19,7 @@ import numpy as np
 from evidence_tasks import split_of
 from numpy.typing import NDArray
 
-from latelens.claims import split_claims
+from latelens.attribution.claims import split_claims
 from latelens.sentences import split_sentences
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from latelens import EmbeddingCache
 from latelens.attribution import Source, attribute
-from latelens.support import find_support, pool_sentences
-from latelens.verify import Verdict
+from latelens.attribution.support import find_support, pool_sentences
+from latelens.attribution.verify import Verdict
 
 ELEPHANTS = "Elephants live in India. They eat up to 150 kg of grass and bark every day. They were not seen in 1950."
 BERLIN = "Berlin is the capital of Germany."

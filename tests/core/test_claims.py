@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latelens.claims import split_claims
-from latelens.remarks import without_lead_in
+from latelens.attribution.claims import split_claims
+from latelens.attribution.remarks import without_lead_in
 
 MARKDOWN = """# Diet
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latelens.guards import Missing, check, missing
+from latelens.attribution.guards import Missing, check, missing
 from latelens.sentences import split_sentences
 
 

@@ -14,7 +14,7 @@ from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from latelens.verify import CrossEncoderVerifier, Verdict, Verifier, as_verifier
+from latelens.attribution.verify import CrossEncoderVerifier, Verdict, Verifier, as_verifier
 
 _WORDS = "the whale is not a fish it eats krill and sings at night . in sea 150 kg day cat"
 WINDOW = 24

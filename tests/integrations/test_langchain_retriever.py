@@ -27,8 +27,8 @@ from langchain_core.stores import InMemoryStore
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from langchain_latelens import read_evidence
-from langchain_latelens.stages import first_stage
 from langchain_latelens.retriever import LateInteractionRetriever
+from langchain_latelens.stages import first_stage
 from langchain_latelens.tool import create_evidence_tool
 from latelens import TokenEmbeddings
 from latelens.index.exact import ExactIndex

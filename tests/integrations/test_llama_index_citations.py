@@ -48,7 +48,7 @@ from pydantic import BaseModel
 from langchain_latelens.citations import attach_citations as langchain_attach_citations
 from latelens import Encoder
 from latelens.attribution import Attribution, Source
-from latelens.attributor import Attributor
+from latelens.attribution.attributor import Attributor
 from latelens.sentences import split_sentences
 from llama_index_latelens import LateInteractionRerank
 from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations

@@ -43,9 +43,9 @@ from latelens.index.protocol import Chunk
 from latelens.index.stages.two_stage import TwoStage
 from llama_index_latelens import read_evidence
 from llama_index_latelens.filters import from_filter, to_filter
-from llama_index_latelens.stages import first_stage
 from llama_index_latelens.nodes import chunk_of, node_of
 from llama_index_latelens.retriever import LateInteractionRetriever
+from llama_index_latelens.stages import first_stage
 from llama_index_latelens.tool import clean_query, create_evidence_tool
 
 NODES = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from latelens.citations import Attribution, Citation, Claim, Source
+from latelens.attribution.citations import Attribution, Citation, Claim, Source
 from latelens.interchange.checking import as_list, as_mapping, checked, source_at, unmeasured
 
 MODEL = "anthropic"

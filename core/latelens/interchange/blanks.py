@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from latelens.citations import Citation, Source
+from latelens.attribution.citations import Citation, Source
 
 _NAMES = ("id", "title", "url", "start")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from latelens.citations import Attribution, Citation, Claim, Source
+from latelens.attribution.citations import Attribution, Citation, Claim, Source
 
 # Neither Anthropic nor Google says how well the cited text bears a claim: such a claim stays to be checked.
 UNMEASURED = "cited, not measured"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from latelens.citations import Attribution, Citation, Claim, Source
+from latelens.attribution.citations import Attribution, Citation, Claim, Source
 from latelens.interchange.checking import as_list, as_mapping, checked, source_at, unmeasured
 
 MODEL = "google"

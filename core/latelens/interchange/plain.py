@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, fields
 from numbers import Integral, Real
 from typing import Any, TypeVar, get_args
 
-from latelens.citations import Attribution, Citation, Claim, Label, Source
+from latelens.attribution.citations import Attribution, Citation, Claim, Label, Source
 from latelens.interchange.blanks import blank, without_text
 from latelens.interchange.checking import as_list, as_mapping, checked
 

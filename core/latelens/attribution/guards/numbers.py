@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from latelens.guards import clock
-from latelens.guards.number_words import AFTER_DIGITS, HINTS, ORDINALS, ROMAN, SCALES, SMALL, add_up
-from latelens.guards.reading import lower_words
-from latelens.guards.units import UNITS
+from latelens.attribution.guards import clock
+from latelens.attribution.guards.number_words import AFTER_DIGITS, HINTS, ORDINALS, ROMAN, SCALES, SMALL, add_up
+from latelens.attribution.guards.reading import lower_words
+from latelens.attribution.guards.units import UNITS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import regex
 
-from latelens.guards.number_words import SMALL
+from latelens.attribution.guards.number_words import SMALL
 
 _HALF_DAY, _DAY = 12 * 60, 24 * 60  # minutes
 NAMED = {"noon": _HALF_DAY, "midday": _HALF_DAY, "midnight": 0}

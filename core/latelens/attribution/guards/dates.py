@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from latelens.guards.number_words import ORDINALS
-from latelens.guards.reading import lower_words
+from latelens.attribution.guards.number_words import ORDINALS
+from latelens.attribution.guards.reading import lower_words
 
 _MONTH_NAMES = """january jan januar janvier enero gennaio janeiro januari
 february feb februar février fevrier febrero febbraio fevereiro februari

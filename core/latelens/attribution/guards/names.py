@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import regex
 
-from latelens.guards.dates import MONTHS
-from latelens.guards.name_words import (
+from latelens.attribution.guards.dates import MONTHS
+from latelens.attribution.guards.name_words import (
     ALIASES,
     ERAS,
     IRREGULAR,
@@ -27,9 +27,9 @@ from latelens.guards.name_words import (
     SMALL,
     TITLES,
 )
-from latelens.guards.number_words import ORDINALS, ROMAN
-from latelens.guards.reading import fold, language_of, stem
-from latelens.guards.units import UNITS
+from latelens.attribution.guards.number_words import ORDINALS, ROMAN
+from latelens.attribution.guards.reading import fold, language_of, stem
+from latelens.attribution.guards.units import UNITS
 
 # "F-16", "COVID-19", "U.S." and "AT&T" are one word each; "Jean-Luc" is two.
 _TOKEN = regex.compile(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import regex
 
-from latelens.remarks import is_remark, without_lead_in
+from latelens.attribution.remarks import is_remark, without_lead_in
 from latelens.sentences import MAX_CHARACTERS, split_sentences
 from latelens.text import trim_to_visible
 

@@ -1,6 +1,6 @@
 """Verifiers: optional models that judge whether the evidence supports a claim."""
 
-from latelens.verify.cross_encoder import CrossEncoderVerifier
-from latelens.verify.verdict import Judge, Verdict, Verifier, as_verifier
+from latelens.attribution.verify.cross_encoder import CrossEncoderVerifier
+from latelens.attribution.verify.verdict import Judge, Verdict, Verifier, as_verifier
 
 __all__ = ["CrossEncoderVerifier", "Judge", "Verdict", "Verifier", "as_verifier"]

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 
 import regex
 
-from latelens.guards.reading import SMALL_WORDS, fold, language_of, stem
+from latelens.attribution.guards.reading import SMALL_WORDS, fold, language_of, stem
 
 _NEGATORS = {
     "en": """not never no none nobody nothing nowhere neither nor without cannot unable fail fails failed failing lack

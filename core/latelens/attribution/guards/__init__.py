@@ -21,8 +21,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-from latelens.guards import dates, names, negation, numbers
-from latelens.guards.reading import language_of, plain
+from latelens.attribution.guards import dates, names, negation, numbers
+from latelens.attribution.guards.reading import language_of, plain
 from latelens.sentences import split_sentences
 
 __all__ = ["Kind", "Missing", "check", "missing"]

@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.attribution.guards import numbers
+from latelens.attribution.guards.negation import is_negator, is_small_word
+from latelens.attribution.guards.reading import language_of, plain
+from latelens.attribution.sentence_pool import SentencePool, pool_sentences
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation import COVERED
-from latelens.guards import numbers
-from latelens.guards.negation import is_negator, is_small_word
-from latelens.guards.reading import language_of, plain
 from latelens.maxsim import maxsim
 from latelens.query_words import QueryWords, query_words
-from latelens.sentence_pool import SentencePool, pool_sentences
 
 __all__ = ["Support", "find_support", "pool_sentences"]
 

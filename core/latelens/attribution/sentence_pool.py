@@ -12,10 +12,10 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from latelens.attribution.guards import numbers
+from latelens.attribution.guards.numbers import Number
+from latelens.attribution.guards.reading import fold, plain
 from latelens.embeddings import TokenEmbeddings
-from latelens.guards import numbers
-from latelens.guards.numbers import Number
-from latelens.guards.reading import fold, plain
 from latelens.maxsim import PackedEmbeddings
 from latelens.query_words import group_rows
 from latelens.sentences import split_sentences

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.attribution.verify.verdict import Verdict, check_lengths
 from latelens.sentences import split_sentences
-from latelens.verify.verdict import Verdict, check_lengths
 
 _NAMES = {
     "support": "entailment entail entails entailed supported supports support consistent attributable",
