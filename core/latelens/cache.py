@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from latelens.cache_folder import CacheFolder
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
+from latelens.paths import checked_folder
 
 
 class EmbeddingCache:
@@ -51,7 +51,7 @@ class EmbeddingCache:
             raise TypeError(f"max_bytes must be an int, got {type(max_bytes).__name__}: {max_bytes!r:.80}")
         if max_bytes < 0:
             raise ValueError(f"max_bytes must be at least 0, got {max_bytes}; 0 keeps nothing in memory")
-        self.path = None if path is None else _checked_path(path)
+        self.path = None if path is None else checked_folder(path, none="keeps embeddings in memory only")
         self.max_bytes = max_bytes
         self._folder = None if self.path is None else CacheFolder(self.path)
         self._entries: OrderedDict[bytes, TokenEmbeddings] = OrderedDict()  # used longest ago first
@@ -160,14 +160,3 @@ def _check_texts(texts: Sequence[str]) -> None:
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"texts[{i}] must be a str, got {type(text).__name__}: {text!r:.80}")
-
-
-def _checked_path(path: str | os.PathLike[str]) -> Path:
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must name a folder or be None, got {type(path).__name__}: {path!r:.80}")
-    if not os.fspath(path) or "\0" in os.fspath(path):
-        raise ValueError(f"path must name a folder, got {path!r}; None keeps embeddings in memory only")
-    folder = Path(path).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"path must name a folder, but {str(path)!r} is a file; choose another place")
-    return folder

@@ -186,15 +186,20 @@ def _citation(
     )
 
 
+def check_max_citations(max_citations: int) -> None:
+    """Refuse a bound that is out of range; the adapters call it when they are made."""
+    if isinstance(max_citations, bool) or not isinstance(max_citations, int):
+        raise TypeError(f"max_citations must be an int, got {type(max_citations).__name__}: {max_citations!r}")
+    if max_citations < 1:
+        raise ValueError(f"max_citations must be at least 1, got {max_citations}")
+
+
 def _checked(answer: str, sources: Sequence[Source | str], max_citations: int) -> tuple[Source, ...]:
     if not isinstance(answer, str):
         raise TypeError(f"answer must be a str, got {type(answer).__name__}: {answer!r:.80}")
     if isinstance(sources, (str, Source)) or not isinstance(sources, Sequence):
         raise TypeError(f"sources must be a sequence of Source or str, got {type(sources).__name__}; use a list")
-    if isinstance(max_citations, bool) or not isinstance(max_citations, int):
-        raise TypeError(f"max_citations must be an int, got {type(max_citations).__name__}: {max_citations!r}")
-    if max_citations < 1:
-        raise ValueError(f"max_citations must be at least 1, got {max_citations}")
+    check_max_citations(max_citations)
     for i, source in enumerate(sources):
         if not isinstance(source, (Source, str)):
             raise TypeError(

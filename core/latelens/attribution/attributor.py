@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from latelens.attribution import Attribution, Source, attribute
+from latelens.attribution.answer import attribute, check_max_citations
+from latelens.attribution.citations import Attribution, Source
 from latelens.cache import EmbeddingCache
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
@@ -32,10 +33,7 @@ class Attributor:
         device: str | None = None,
         batch_size: int | None = None,
     ) -> None:
-        if isinstance(max_citations, bool) or not isinstance(max_citations, int):
-            raise TypeError(f"max_citations must be an int, got {type(max_citations).__name__}: {max_citations!r}")
-        if max_citations < 1:
-            raise ValueError(f"max_citations must be at least 1, got {max_citations}")
+        check_max_citations(max_citations)
         by_name = isinstance(model, str)
         self.encoder = (_shared_encoder if by_name else LazyEncoder)(model, device=device, batch_size=batch_size)
         setting = os.fspath(cache) if isinstance(cache, os.PathLike) else cache

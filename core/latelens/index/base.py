@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
+from latelens.index.checks import check_count
 from latelens.index.filters import Condition, parse_filter
 from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit
 
@@ -54,8 +55,7 @@ class TokenIndex(ABC):
         """`search` for each query, encoding all of them at once."""
         if isinstance(queries, str):
             raise TypeError(f"queries must be a sequence of str, got the str {queries!r:.40}; use `search` for one")
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f"k must be an int of at least 1, got {k!r}")
+        check_count("k", k)
         condition = None if filter is None else parse_filter(filter)
         if not queries or not self.count():
             return [[] for _ in queries]
@@ -96,8 +96,7 @@ class TokenIndex(ABC):
         return [self._search(query, k, condition) for query in queries]
 
     def _load(self, chunks: Iterable[Chunk], batch_size: int, show_progress: bool, *, replace: bool) -> int:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size must be an int of at least 1, got {batch_size!r}")
+        check_count("batch_size", batch_size)
         written = 0
         total = len(chunks) if isinstance(chunks, Sequence) else None
         with tqdm(total=total, desc="Indexing", unit="chunk", disable=not show_progress) as progress:

@@ -10,6 +10,7 @@ from typing import Any
 
 from latelens.encoders import Encoder
 from latelens.evidence import find_evidence
+from latelens.index.checks import check_ids
 from latelens.index.filters import parse_filter
 from latelens.index.parents import (
     MAX_CHUNKS,
@@ -138,8 +139,7 @@ def put(index: Searcher, chunks: Iterable[Chunk], *, show_progress: bool = False
 
 def remove(index: Searcher, ids: Sequence[str]) -> int:
     """Delete chunks and return how many there were."""
-    if isinstance(ids, str):
-        raise TypeError(f"ids must be a sequence of str, got the str {ids!r:.80}; use a list")
+    check_ids(ids)
     return _writable(index).delete(list(ids))
 
 

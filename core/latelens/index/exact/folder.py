@@ -158,18 +158,6 @@ class Folder:
                     file.unlink()
 
 
-def checked_path(path: str | os.PathLike[str]) -> Path:
-    """The folder that a user named, which need not be there; a file is refused."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must name a folder or be None, got {type(path).__name__}: {path!r:.80}")
-    if not os.fspath(path) or "\0" in os.fspath(path):
-        raise ValueError(f"path must name a folder, got {path!r}; None keeps the index in memory")
-    folder = Path(path).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"path must name a folder, but {str(path)!r} is a file; choose another place")
-    return folder
-
-
 def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 

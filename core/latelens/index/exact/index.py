@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.base import TokenIndex, check_manifest, digest, manifest_of, refuse_changed
-from latelens.index.exact.folder import Folder, checked_path
+from latelens.index.checks import check_ids
+from latelens.index.exact.folder import Folder
 from latelens.index.exact.merging import grouped, next_merge
 from latelens.index.exact.parts import Part, Place, drafted, without
 from latelens.index.exact.scoring import best_of, scores_of
@@ -23,6 +24,7 @@ from latelens.index.exact.segment_file import damaged
 from latelens.index.exact.segments import Draft, Segment, draft_of, in_memory
 from latelens.index.filters import Condition, matches
 from latelens.index.protocol import Chunk, Hit
+from latelens.paths import checked_folder
 
 _KIND = "exact"
 # Queries to score at a time: bounds the memory that scores take.
@@ -54,7 +56,7 @@ class ExactIndex(TokenIndex):
 
     def __init__(self, encoder: Encoder, path: str | os.PathLike[str] | None = None) -> None:
         super().__init__(encoder)
-        self.path = None if path is None else checked_path(path)
+        self.path = None if path is None else _folder_named(path)
         self._folder = None if self.path is None else Folder(self.path)
         self._writer = threading.RLock()  # held through a whole write
         self._state = threading.RLock()  # held while the three below change
@@ -90,9 +92,9 @@ class ExactIndex(TokenIndex):
         """
         if path is None and self._folder is None:
             raise ValueError("this index is in memory; name a folder: index.persist(path)")
-        if path is None or (self.path is not None and checked_path(path).resolve() == self.path.resolve()):
+        if path is None or (self.path is not None and _folder_named(path).resolve() == self.path.resolve()):
             return
-        folder, parts = Folder(checked_path(path)), self._current()
+        folder, parts = Folder(_folder_named(path)), self._current()
         with folder.locked():
             self._start(folder)
             written = [folder.write(drafted(group)) for group in grouped([part for part in parts if part.count])]
@@ -101,8 +103,7 @@ class ExactIndex(TokenIndex):
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete chunks and return how many there were; unknown ids are passed over."""
-        if isinstance(ids, str):
-            raise TypeError(f"ids must be a sequence of str, got the str {ids!r:.40}; put one id in a list")
+        check_ids(ids)
         with self._writing():
             doomed = {id_: place for id_ in ids if (place := self._where().get(id_)) is not None}
             if doomed:
@@ -114,8 +115,7 @@ class ExactIndex(TokenIndex):
 
     def get(self, ids: Sequence[str]) -> list[Chunk | None]:
         """The chunks with these ids, None where there is none."""
-        if isinstance(ids, str):
-            raise TypeError(f"ids must be a sequence of str, got the str {ids!r:.40}; put one id in a list")
+        check_ids(ids)
         self._refresh()
         where = self._where()
         places = [where.get(id_) for id_ in ids]
@@ -256,3 +256,7 @@ def _unknown(
 ) -> tuple[list[Chunk], list[TokenEmbeddings]]:
     pairs = [(chunk, encoded) for chunk, encoded in zip(chunks, rows, strict=True) if chunk.id not in known]
     return [chunk for chunk, _ in pairs], [encoded for _, encoded in pairs]
+
+
+def _folder_named(path: str | os.PathLike[str]) -> Path:
+    return checked_folder(path, none="keeps the index in memory")

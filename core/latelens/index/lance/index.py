@@ -12,6 +12,7 @@ from typing import Literal
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.base import TokenIndex, refuse_changed
+from latelens.index.checks import check_count, check_ids
 from latelens.index.filters import Condition
 from latelens.index.lance.build import index_vectors, index_words, many_files, merge_files, pays
 from latelens.index.lance.search import Search
@@ -76,11 +77,11 @@ class LanceIndex(TokenIndex):
         super().__init__(encoder)
         if mode not in ("dense", "hybrid"):
             raise ValueError(f"mode must be 'dense' or 'hybrid', got {mode!r}")
-        _check_count("probes", probes)
+        check_count("probes", probes)
         if candidates is not None:
-            _check_count("candidates", candidates)
+            check_count("candidates", candidates)
         if index_from is not None:
-            _check_count("index_from", index_from)
+            check_count("index_from", index_from)
         self.path, self.mode, self.index_from = _checked(path), mode, index_from
         self.candidates, self.probes = candidates, probes
         self._table = Table(self.path, encoder)
@@ -135,7 +136,7 @@ class LanceIndex(TokenIndex):
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete chunks and return how many there were; unknown ids are passed over."""
-        _check_ids(ids)
+        check_ids(ids)
         if not ids or self._table.snapshot() is None:
             return 0
         with self._table.folder.locked():
@@ -146,7 +147,7 @@ class LanceIndex(TokenIndex):
 
     def get(self, ids: Sequence[str]) -> list[Chunk | None]:
         """The chunks with these ids, None where there is none."""
-        _check_ids(ids)
+        check_ids(ids)
         found = {
             row["id"]: (row["text"], row["exact_metadata"])
             for row in self._rows_of(ids, ["id", "text", "exact_metadata"])
@@ -236,13 +237,3 @@ def _checked(path: str | os.PathLike[str]) -> Path:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"path must name a folder, but {text!r} is a file; choose another place")
     return folder
-
-
-def _check_count(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be an int of at least 1, got {value!r}")
-
-
-def _check_ids(ids: Sequence[str]) -> None:
-    if isinstance(ids, str):
-        raise TypeError(f"ids must be a sequence of str, got the str {ids!r:.40}; put one id in a list")

@@ -24,6 +24,7 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.explanation import explain
 from latelens.index.base import TokenIndex, check_manifest, manifest_of, ranked
+from latelens.index.checks import check_ids
 from latelens.index.filters import Condition
 from latelens.index.plaid.builder import PlaidBuilder
 from latelens.index.plaid.folder import PlaidFolder
@@ -126,15 +127,13 @@ class PlaidIndex(TokenIndex):
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete chunks and return how many there were; unknown ids are passed over."""
-        if isinstance(ids, str):
-            raise TypeError(f"ids must be a sequence of str, got the str {ids!r:.40}; put one id in a list")
+        check_ids(ids)
         with self._store.writing() as view:
             return view.delete(ids)
 
     def get(self, ids: Sequence[str]) -> list[Chunk | None]:
         """The chunks with these ids, None where there is none."""
-        if isinstance(ids, str):
-            raise TypeError(f"ids must be a sequence of str, got the str {ids!r:.40}; put one id in a list")
+        check_ids(ids)
         with self._store.reading() as view:
             found = view.chunks(ids)
         return [found.get(id) for id in ids]

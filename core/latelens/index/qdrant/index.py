@@ -18,6 +18,7 @@ except ModuleNotFoundError as error:
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.base import TokenIndex, check_manifest, manifest_of, ranked
+from latelens.index.checks import check_ids
 from latelens.index.filters import Condition, matches
 from latelens.index.protocol import Chunk, Hit
 from latelens.index.qdrant.collection import QdrantCollection
@@ -109,7 +110,7 @@ class QdrantIndex(TokenIndex):
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete chunks and return how many there were; unknown ids are passed over."""
-        _check_ids(ids)
+        check_ids(ids)
         deleted = 0
         for some in _groups(dict.fromkeys(ids), _IDS):
             there = [record.id for record in self._records(some, [])]
@@ -120,7 +121,7 @@ class QdrantIndex(TokenIndex):
 
     def get(self, ids: Sequence[str]) -> list[Chunk | None]:
         """The chunks with these ids, None where there is none."""
-        _check_ids(ids)
+        check_ids(ids)
         records = self._records(ids, CHUNK_FIELDS)
         found = {chunk.id: chunk for chunk in map(chunk_of, records)}
         return [found.get(id) for id in ids]
@@ -211,11 +212,6 @@ class QdrantIndex(TokenIndex):
     def _records(self, ids: Sequence[str], fields: list[str]) -> list[models.Record]:
         groups = _groups(map(point_id, ids), _IDS)
         return [record for points in groups for record in self._points.fetch(points, fields)]
-
-
-def _check_ids(ids: Sequence[str]) -> None:
-    if isinstance(ids, str):
-        raise TypeError(f"ids must be a sequence of str, got the str {ids!r:.40}; put one id in a list")
 
 
 def _floor(score: float) -> float:

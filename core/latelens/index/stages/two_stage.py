@@ -10,6 +10,7 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.explanation import Explanation, explain
 from latelens.index.base import ranked
+from latelens.index.checks import check_count
 from latelens.index.filters import Condition, matches, parse_filter
 from latelens.index.protocol import Filter, Hit, Searcher
 from latelens.index.stages.cross_encoder import CrossEncoderStage, PairScorer
@@ -55,8 +56,9 @@ class TwoStage:
             raise TypeError(f"encoder must come from load_encoder, got {type(encoder).__name__}: {encoder!r:.80}")
         self.encoder = encoder
         self.first_stage = _as_first_stage(first_stage)
-        self.candidates = _checked("candidates", candidates)
-        self.read_again = _checked("read_again", read_again)
+        check_count("candidates", candidates)
+        check_count("read_again", read_again)
+        self.candidates, self.read_again = candidates, read_again
         self._cache = open_cache(cache)
         self._cross_encoder = None if cross_encoder is None else CrossEncoderStage(cross_encoder)
 
@@ -183,11 +185,5 @@ def _stages(candidate: Candidate, name: str, explanation: Explanation) -> dict[s
 def _check_search(queries: Sequence[str], k: int, filter: Filter | None) -> Condition | None:
     if isinstance(queries, str) or not all(isinstance(query, str) for query in queries):
         raise TypeError(f"queries must be a sequence of str, got {queries!r:.80}; use `search` for one")
-    _checked("k", k)
+    check_count("k", k)
     return None if filter is None else parse_filter(filter)
-
-
-def _checked(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be an int of at least 1, got {value!r}")
-    return value
