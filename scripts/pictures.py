@@ -20,8 +20,8 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from latelens import Encoder, Source, attribute, load_encoder, rerank
-from latelens.render import answer_html
-from latelens.render.html import report
+from latelens.render.html import answer as answer_html
+from latelens.render.html.ranking import report
 from latelens.render.plot import plot_similarity
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"

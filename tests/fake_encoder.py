@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from latelens import TokenEmbeddings
-from latelens.text import words
+from latelens.text.characters import words
 
 
 class FakeEncoder:

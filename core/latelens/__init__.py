@@ -4,16 +4,16 @@ from latelens._version import __version__
 from latelens.attribution import attribute
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
 from latelens.attribution.verify import CrossEncoderVerifier, Verdict, Verifier
-from latelens.cache import EmbeddingCache
-from latelens.contrast import Contrast, WordGain, contrast
+from latelens.bridge.metadata import read_evidence
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.encoders import Encoder, EncoderPool, ModelInfo, list_models, load_encoder
-from latelens.evidence import EvidenceSpan, find_evidence
-from latelens.explanation import Explanation, Match, explain
-from latelens.metadata import read_evidence
-from latelens.miss import Miss, WordMiss, explain_miss
+from latelens.encoders.cache import EmbeddingCache
+from latelens.encoders.calibration import Calibration
+from latelens.explanation.contrasting import Contrast, WordGain, contrast
+from latelens.explanation.evidence import EvidenceSpan, find_evidence
+from latelens.explanation.matches import Explanation, Match, explain
+from latelens.explanation.misses import Miss, WordMiss, explain_miss
 from latelens.ranking import Ranked, Ranking, rerank
-from latelens.relevance import Calibration
 
 __all__ = [
     "Attribution",

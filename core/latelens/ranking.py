@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from latelens.cache import EmbeddingCache
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
-from latelens.evidence import EvidenceSpan, find_evidence
-from latelens.explanation import Explanation
-from latelens.explanation import explain as explain_score
-from latelens.relevance import Calibration
-from latelens.text import is_visible
+from latelens.encoders.cache import EmbeddingCache
+from latelens.encoders.calibration import Calibration
+from latelens.explanation.evidence import EvidenceSpan, find_evidence
+from latelens.explanation.matches import Explanation
+from latelens.explanation.matches import explain as explain_score
+from latelens.text.characters import is_visible
 
 ExplainMode = Literal["off", "evidence", "tokens"]
 
@@ -45,8 +45,8 @@ class Ranked:
     relevance: float | None = None
 
     def _repr_html_(self) -> str:
-        """Called by notebooks; `latelens.render.html.report` shows a whole ranking."""
-        from latelens.render.html import show_one
+        """Called by notebooks; `latelens.render.html.ranking.report` shows a whole ranking."""
+        from latelens.render.html.ranking import show_one
 
         return show_one(self.explanation, self.evidence, heading=f"document {self.index}", relevance=self.relevance)
 
@@ -56,7 +56,7 @@ class Ranking(list[Ranked]):
 
     def _repr_html_(self) -> str:
         """Called by notebooks."""
-        from latelens.render.html import report
+        from latelens.render.html.ranking import report
 
         return report(self)._repr_html_() if self else "<p>No document was kept.</p>"
 
@@ -90,7 +90,7 @@ def rerank(
         Leave out documents with a lower score. The raw score grows with the query's length.
     min_relevance
         Leave out documents that answer the query with a lower probability, 0..1: one threshold for short and long
-        queries. The encoder needs a calibration, see `latelens.calibrate`.
+        queries. The encoder needs a calibration, see `latelens.evaluation.calibrate`.
     max_spans
         Evidence sentences for each document at most.
     cache
@@ -169,7 +169,7 @@ def calibration_of(encoder: Encoder, *, needed: bool) -> Calibration | None:
     if calibration is None and needed:
         raise ValueError(
             f"{encoder.name!r} has no calibration, so min_relevance means nothing: make one with `python -m "
-            "latelens.calibrate` and give it to load_encoder(..., calibration=FILE), or use min_score"
+            "latelens.evaluation.calibrate` and give it to load_encoder(..., calibration=FILE), or use min_score"
         )
     return calibration
 

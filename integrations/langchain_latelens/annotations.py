@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.content import create_citation
 
 from latelens.attribution.citations import Attribution, Citation, Claim
-from latelens.metadata import KEY
+from latelens.bridge.metadata import KEY
 
 VERSION = 1
 V1 = "v1"

@@ -15,11 +15,11 @@ from typing_extensions import Self
 from langchain_latelens.annotations import V1, Block, bare, describe, standard_blocks
 from langchain_latelens.citations import cite, find_citations
 from langchain_latelens.sources import conversation_sources, to_sources
-from latelens.attribution.attributor import Attributor
 from latelens.attribution.citations import Source
 from latelens.attribution.verify import as_verifier
+from latelens.bridge.attributor import Attributor
 from latelens.encoders import DEFAULT_MODEL
-from latelens.settings import describe_cache
+from latelens.encoders.cache_setting import describe_cache
 
 
 class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):

@@ -12,13 +12,13 @@ from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.prompt_values import PromptValue
 
 from langchain_latelens.annotations import V1, Block, annotate, bare, describe, standard_blocks, text_runs
-from langchain_latelens.record import read, record
 from langchain_latelens.sources import to_sources
-from latelens.attribution.attributor import Attributor
+from langchain_latelens.stored_attribution import read, record
 from latelens.attribution.citations import Attribution, Claim, Source
+from latelens.bridge.attributor import Attributor
+from latelens.bridge.metadata import KEY
 from latelens.encoders import DEFAULT_MODEL
-from latelens.metadata import KEY
-from latelens.settings import CacheSetting
+from latelens.encoders.cache_setting import CacheSetting
 
 
 def attach_citations(

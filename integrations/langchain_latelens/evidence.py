@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from langchain_core.documents import Document
 
-from latelens.metadata import KEY, read_evidence
+from latelens.bridge.metadata import KEY, read_evidence
 
 SCORE_KEY = "relevance_score"
 

@@ -17,9 +17,9 @@ except ModuleNotFoundError as error:
 
 from langchain_latelens.citations import cite, strip_citations
 from langchain_latelens.sources import conversation_sources
-from latelens.attribution.attributor import Attributor
+from latelens.bridge.attributor import Attributor
 from latelens.encoders import DEFAULT_MODEL
-from latelens.settings import CacheSetting
+from latelens.encoders.cache_setting import CacheSetting
 
 
 class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):

@@ -19,13 +19,13 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, model_val
 from typing_extensions import Self
 
 from langchain_latelens.evidence import SCORE_KEY
-from latelens.cache import EmbeddingCache
+from latelens.bridge.metadata import KEY, earlier_score, to_metadata
 from latelens.encoders import DEFAULT_MODEL
+from latelens.encoders.cache import EmbeddingCache
+from latelens.encoders.cache_setting import describe_cache, open_cache
 from latelens.encoders.lazy import LazyEncoder
-from latelens.explanation import Explanation
-from latelens.metadata import KEY, earlier_score, to_metadata
+from latelens.explanation.matches import Explanation
 from latelens.ranking import ExplainMode, Ranked, check_options, rerank
-from latelens.settings import describe_cache, open_cache
 
 
 class LateInteractionRerank(BaseDocumentCompressor):

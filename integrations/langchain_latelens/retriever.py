@@ -16,14 +16,14 @@ from typing_extensions import Self, Unpack
 
 from langchain_latelens.documents import Parents, document_of, parent_finder, to_chunks, with_ids
 from langchain_latelens.options import Making, Options
-from langchain_latelens.runs import abatch, batch, child_runs
+from langchain_latelens.tracing import abatch, batch, child_runs
+from latelens.bridge.parents import PARENT_KEY
+from latelens.bridge.retrieval import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
-from latelens.explanation import Explanation
+from latelens.explanation.matches import Explanation
 from latelens.index.exact import ExactIndex
-from latelens.index.parents import PARENT_KEY
 from latelens.index.protocol import Filter, Searcher
-from latelens.index.retrieval import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.ranking import ExplainMode, rerank
 
 

@@ -10,7 +10,7 @@ from langchain_core.retrievers import RetrieverLike
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
-from latelens.render.quotes import Found, numbered_quotes
+from latelens.bridge.quotes import Found, numbered_quotes
 
 
 class EvidenceQuery(BaseModel):

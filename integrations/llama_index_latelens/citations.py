@@ -12,12 +12,12 @@ from llama_index.core.base.response.schema import AsyncStreamingResponse, Pydant
 from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
 
 from latelens.attribution import Attribution, Citation, Source
-from latelens.attribution.attributor import Attributor
+from latelens.bridge.attributor import Attributor
+from latelens.bridge.metadata import KEY
 from latelens.encoders import DEFAULT_MODEL
+from latelens.encoders.cache_setting import CacheSetting
 from latelens.interchange import from_json, to_json
-from latelens.interchange.blanks import fits
-from latelens.metadata import KEY
-from latelens.settings import CacheSetting
+from latelens.interchange.stand_ins import fits
 from llama_index_latelens.sources import SourceLike, to_source
 from llama_index_latelens.streaming import cite_async_stream, cite_stream
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llama_index.core.schema import BaseNode, NodeWithScore
 
-from latelens.metadata import KEY, read_evidence
+from latelens.bridge.metadata import KEY, read_evidence
 
 __all__ = ["read_evidence", "strip_evidence", "with_metadata"]
 

@@ -19,10 +19,10 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore import BaseDocumentStore
 
-from latelens.index.parents import NODE_KEY, FindParents, Parent, passages_of, place_of
+from latelens.bridge.metadata import KEY
+from latelens.bridge.parents import NODE_KEY, FindParents, Parent, passages_of, place_of
+from latelens.bridge.retrieval import Retrieved
 from latelens.index.protocol import Chunk
-from latelens.index.retrieval import Retrieved
-from latelens.metadata import KEY
 from llama_index_latelens.evidence import with_metadata
 
 Parents = Mapping[str, BaseNode] | BaseDocumentStore

@@ -17,9 +17,9 @@ from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from latelens.attribution.attributor import Attributor
+from latelens.bridge.attributor import Attributor
 from latelens.encoders import DEFAULT_MODEL
-from latelens.settings import CacheSetting
+from latelens.encoders.cache_setting import CacheSetting
 from llama_index_latelens.citations import cite
 
 dispatcher = get_dispatcher(__name__)

@@ -20,13 +20,13 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from typing_extensions import Self
 
-from latelens.cache import EmbeddingCache
+from latelens.bridge.metadata import earlier_score, to_metadata
 from latelens.encoders import DEFAULT_MODEL
+from latelens.encoders.cache import EmbeddingCache
+from latelens.encoders.cache_setting import describe_cache, open_cache
 from latelens.encoders.lazy import LazyEncoder
-from latelens.explanation import Explanation
-from latelens.metadata import earlier_score, to_metadata
+from latelens.explanation.matches import Explanation
 from latelens.ranking import ExplainMode, Ranked, check_options, rerank
-from latelens.settings import describe_cache, open_cache
 from llama_index_latelens.evidence import with_metadata
 
 dispatcher = get_dispatcher(__name__)

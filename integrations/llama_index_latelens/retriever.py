@@ -15,13 +15,13 @@ from llama_index.core.storage.docstore import BaseDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilters
 from typing_extensions import Self, Unpack
 
+from latelens.bridge.parents import PARENT_KEY
+from latelens.bridge.retrieval import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
-from latelens.explanation import Explanation
+from latelens.explanation.matches import Explanation
 from latelens.index.exact import ExactIndex
-from latelens.index.parents import PARENT_KEY
 from latelens.index.protocol import Filter, Searcher
-from latelens.index.retrieval import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.ranking import ExplainMode, rerank
 from llama_index_latelens.filters import to_filter
 from llama_index_latelens.nodes import Parents, parent_finder, scored_node, text_of, to_chunks

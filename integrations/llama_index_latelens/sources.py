@@ -11,7 +11,7 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextN
 from llama_index.core.tools import ToolOutput
 
 from latelens.attribution import Source
-from latelens.sentences import split_sentences
+from latelens.text.sentences import split_sentences
 
 Event = TypeVar("Event")
 SourceLike = NodeWithScore | BaseNode | Source | Mapping[str, Any] | str
@@ -97,7 +97,7 @@ class EvidenceCollector:
 def to_citable_blocks(nodes: Sequence[NodeWithScore | BaseNode]) -> list[CitableBlock]:
     """Nodes for a model that cites by itself: one block a node, in it one text a sentence, so that it cites sentences.
 
-    The texts are those of `latelens.sentences.split_sentences` on the node's text, in order. A node without text is
+    The texts are those of `latelens.text.split_sentences` on the node's text, in order. A node without text is
     left out. Only for models that take them: OpenAI's integration raises on such blocks.
     """
     blocks = []

@@ -10,7 +10,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.indices import VectorStoreIndex
 from llama_index.core.schema import BaseNode, NodeWithScore
 
-from latelens.index.parents import NODE_KEY
+from latelens.bridge.parents import NODE_KEY
 from latelens.index.protocol import Filter
 from latelens.index.stages.first_stage import Candidate, candidate
 from llama_index_latelens.filters import from_filter

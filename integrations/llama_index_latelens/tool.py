@@ -11,7 +11,7 @@ from llama_index.core.bridge.pydantic import BaseModel, Field
 from llama_index.core.schema import NodeWithScore
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
 
-from latelens.render.quotes import Found, numbered_quotes
+from latelens.bridge.quotes import Found, numbered_quotes
 from llama_index_latelens.nodes import text_of
 
 # What LlamaIndex's own tools make of keyword arguments: "\ninput is capital of france\n".

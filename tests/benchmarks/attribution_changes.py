@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from latelens.sentences import split_sentences
+from latelens.text.sentences import split_sentences
 
 Change = tuple[int, str, str]
 

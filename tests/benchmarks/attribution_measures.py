@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from latelens import EmbeddingCache, Encoder, TokenEmbeddings
 from latelens.attribution import Attribution, Source, attribute
 from latelens.attribution.claims import split_claims
-from latelens.sentences import split_sentences
+from latelens.text.sentences import split_sentences
 
 LIBRARY, OVERLAP, DENSE, MAXSIM = "latelens", "idf overlap", "dense cosine", "raw mean MaxSim"
 METHODS = (LIBRARY, OVERLAP, DENSE, MAXSIM)

@@ -20,7 +20,7 @@ from evidence_tasks import split_of
 from numpy.typing import NDArray
 
 from latelens.attribution.claims import split_claims
-from latelens.sentences import split_sentences
+from latelens.text.sentences import split_sentences
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from encode_quality import COLUMNS, qualities
 from rerank import read
 
 from latelens import load_encoder
-from latelens.encoders.base import _SLAB, TokenEncoder
-from latelens.encoders.batches import batches
+from latelens.encoders.local.batches import batches
+from latelens.encoders.local.token_encoder import _SLAB, TokenEncoder
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "squad_dev"
 ROUTES: dict[str, dict[str, Any]] = {

@@ -23,8 +23,8 @@ from evidence_tasks import Document, Span, Task, touched
 
 from latelens import TokenEmbeddings, explain
 from latelens.embeddings import TokenKind
-from latelens.explanation import Explanation
-from latelens.text import is_visible, words
+from latelens.explanation.matches import Explanation
+from latelens.text.characters import is_visible, words
 
 HIT, F1, F1_ALL = "sentence Hit@1", "evidence F1", "evidence F1, every gold sentence asked for"
 RECALL = ("answer in the first span", "answer in the first 2 spans")

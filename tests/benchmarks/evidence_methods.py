@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from latelens import TokenEmbeddings, explain, find_evidence
 from latelens.embeddings import TokenKind
-from latelens.explanation import Explanation
-from latelens.text import words
+from latelens.explanation.matches import Explanation
+from latelens.text.characters import words
 
 LIBRARY, RANDOM, LEAVE_ONE_OUT = "latelens", "random", "leave one out"
 BASELINES = "A0 winning mass", "A3 in context", "A4 isolated", "A4 words only", "BM25", "idf overlap", "lead sentence"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latelens.sentences import split_sentences
+from latelens.text.sentences import split_sentences
 
 Span = tuple[int, int]
 

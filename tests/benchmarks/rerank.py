@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from latelens import find_evidence, load_encoder
-from latelens.cache import EmbeddingCache
-from latelens.explanation import explain
+from latelens.encoders.cache import EmbeddingCache
+from latelens.explanation.matches import explain
 from latelens.maxsim import maxsim, pack
 from latelens.ranking import rerank
 

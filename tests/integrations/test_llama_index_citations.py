@@ -48,8 +48,8 @@ from pydantic import BaseModel
 from langchain_latelens.citations import attach_citations as langchain_attach_citations
 from latelens import Encoder
 from latelens.attribution import Attribution, Source
-from latelens.attribution.attributor import Attributor
-from latelens.sentences import split_sentences
+from latelens.bridge.attributor import Attributor
+from latelens.text.sentences import split_sentences
 from llama_index_latelens import LateInteractionRerank
 from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations
 from llama_index_latelens.query_engine import EvidenceCitationQueryEngine

@@ -19,7 +19,7 @@ from fake_encoder import FakeEncoder
 from sides import LangChainSide, LlamaIndexSide
 
 from latelens import Encoder, TokenEmbeddings
-from latelens.cache import EmbeddingCache
+from latelens.encoders.cache import EmbeddingCache
 
 TEXTS = {
     "rain": "It rained all night. The river rose.",

@@ -10,9 +10,9 @@ from latelens.attribution.citations import Attribution, Citation, Claim, Label, 
 from latelens.attribution.claims import ClaimSpan, split_claims
 from latelens.attribution.support import Support, find_support, pool_sentences
 from latelens.attribution.verify.verdict import Judge, Verdict, Verifier, as_verifier
-from latelens.cache import EmbeddingCache
 from latelens.encoders import Encoder
-from latelens.explanation import explain
+from latelens.encoders.cache import EmbeddingCache
+from latelens.explanation.matches import explain
 from latelens.ranking import calibration_of
 
 # Of the score: on 440 claims of HAGRID with their passages, .6 flags 21 % of the attributable ones and 76 % of the

@@ -158,7 +158,7 @@ class Attribution:
 
     def _repr_html_(self) -> str:
         """Called by notebooks."""
-        from latelens.render.answer_html import show
+        from latelens.render.html.answer import show
 
         return show(self)
 

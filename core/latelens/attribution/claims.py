@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import regex
 
 from latelens.attribution.remarks import is_remark, without_lead_in
-from latelens.sentences import MAX_CHARACTERS, split_sentences
-from latelens.text import trim_to_visible
+from latelens.text.characters import trim_to_visible
+from latelens.text.sentences import MAX_CHARACTERS, split_sentences
 
 # ``` with a backtick further on is code in a line of prose, not a block.
 _FENCE = regex.compile(r"[\s>]*(?:\d{1,9}[.)]\s+|[-*+]\s+)?(?:(`{3,})(?=[^`]*$)|(~{3,}))")

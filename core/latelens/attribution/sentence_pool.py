@@ -16,10 +16,10 @@ from latelens.attribution.guards import numbers
 from latelens.attribution.guards.numbers import Number
 from latelens.attribution.guards.reading import fold, plain
 from latelens.embeddings import TokenEmbeddings
+from latelens.explanation.words import group_rows
 from latelens.maxsim import PackedEmbeddings
-from latelens.query_words import group_rows
-from latelens.sentences import split_sentences
-from latelens.text import words
+from latelens.text.characters import words
+from latelens.text.sentences import split_sentences
 
 # As in `Explanation.strengths_of`: so many rows of similarity 0 are added before averaging.
 _PRIOR_ROWS = 10

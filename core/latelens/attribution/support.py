@@ -15,9 +15,9 @@ from latelens.attribution.guards.negation import is_negator, is_small_word
 from latelens.attribution.guards.reading import language_of, plain
 from latelens.attribution.sentence_pool import SentencePool, pool_sentences
 from latelens.embeddings import TokenEmbeddings
-from latelens.explanation import COVERED
+from latelens.explanation.matches import COVERED
+from latelens.explanation.words import QueryWords, query_words
 from latelens.maxsim import maxsim
-from latelens.query_words import QueryWords, query_words
 
 __all__ = ["Support", "find_support", "pool_sentences"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from latelens._version import __version__
 from latelens.encoders.loading import DEFAULT_MODEL
 from latelens.encoders.offline import OFFLINE_MODEL
-from latelens.text import is_visible
+from latelens.text.characters import is_visible
 
 _DESCRIPTION = """\
 Find the passages of some files that answer a question, and show why: which

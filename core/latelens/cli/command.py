@@ -14,13 +14,13 @@ from typing import NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from latelens.cache import EmbeddingCache
 from latelens.cli.arguments import default_model, parse_arguments
+from latelens.cli.files import FileText, UnreadableFile, find_files, read_file
 from latelens.cli.output import as_json, check_plot, show, write_html, write_plot
 from latelens.cli.search import Hit, Passage, cut, search
 from latelens.encoders import Encoder, load_encoder
-from latelens.files import FileText, UnreadableFile, find_files, read_file
-from latelens.render.terminal import printable
+from latelens.encoders.cache import EmbeddingCache
+from latelens.render.terminal.ranking import printable
 
 FOUND, NOTHING_FOUND, WRONG_INPUT, INTERRUPTED, OUTPUT_CLOSED = 0, 1, 2, 130, 141
 

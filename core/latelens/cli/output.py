@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 from latelens.cli.search import Hit
-from latelens.evidence import EvidenceSpan
-from latelens.render.heat import ledger
-from latelens.render.terminal import format_ledger, format_ranking
+from latelens.explanation.evidence import EvidenceSpan
+from latelens.render.ledger import ledger
+from latelens.render.terminal.ranking import format_ledger, format_ranking
 
 VERSION = 1
 
@@ -110,6 +110,6 @@ def write_plot(hits: Sequence[Hit], target: str) -> None:
 
 def write_html(hits: Sequence[Hit], target: str) -> None:
     """Write a report on all passages."""
-    from latelens.render.html import report
+    from latelens.render.html.ranking import report
 
     report([hit.ranked for hit in hits], names=[hit.passage.place for hit in hits]).save(target)

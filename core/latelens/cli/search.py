@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from latelens.cache import EmbeddingCache
+from latelens.cli.files import FileText
 from latelens.encoders import Encoder
-from latelens.evidence import find_evidence
-from latelens.files import FileText
-from latelens.passages import split_passages
+from latelens.encoders.cache import EmbeddingCache
+from latelens.explanation.evidence import find_evidence
 from latelens.ranking import Ranked, rerank
+from latelens.text.passages import split_passages
 
 # Passages to encode and rank at a time: all at once would need 0.25 MB each (160 tokens of 384 numbers), 64 keep
 # the progress bar moving.

@@ -1,7 +1,7 @@
 """Encoders: one file for each backend, and `load_encoder` to choose."""
 
+from latelens.encoders.catalogue import ModelInfo, list_models
 from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
-from latelens.encoders.models import ModelInfo, list_models
 from latelens.encoders.offline import OFFLINE_MODEL
 from latelens.encoders.pool import EncoderPool
 from latelens.encoders.protocol import Encoder

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from latelens.embeddings import TokenEmbeddings
+from latelens.encoders.calibration import Calibration
 from latelens.encoders.loading import load_encoder
 from latelens.encoders.protocol import Encoder
-from latelens.relevance import Calibration
 
 
 class LazyEncoder:

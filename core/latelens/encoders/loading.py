@@ -14,11 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
 
-from latelens.encoders.models import say_licence
+from latelens.encoders.calibration import Calibration, packaged_calibration
+from latelens.encoders.catalogue import say_licence
+from latelens.encoders.local.routes import Engine, Route, Speed, check, routes
 from latelens.encoders.offline import OFFLINE_MODEL, offline_model_path
 from latelens.encoders.protocol import Encoder
-from latelens.encoders.speed import Engine, Route, Speed, check, routes
-from latelens.relevance import Calibration, packaged_calibration
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +68,9 @@ def load_encoder(
     revision, local_files_only, trust_remote_code, model_kwargs
         Passed to sentence-transformers. Code from a hub never runs unless you say so.
     calibration
-        What makes a relevance of a score: a `Calibration`, or the file that ``python -m latelens.calibrate`` wrote.
-        None takes the one that comes with latelens for this name, if any. Not for an `Encoder`, which has its own.
+        What makes a relevance of a score: a `Calibration`, or the file that ``python -m latelens.evaluation.calibrate``
+        wrote. None takes the one that comes with latelens for this name, if any. Not for an `Encoder`, which has its
+        own.
 
     Raises
     ------
@@ -135,9 +136,9 @@ def _backend(wanted: str) -> ModuleType:
     modern = hasattr(sentence_transformers, "MultiVectorEncoder")
     pylate = importlib.util.find_spec("pylate") is not None
     if modern and wanted != "pylate":
-        return importlib.import_module("latelens.encoders.sentence_transformers")
+        return importlib.import_module("latelens.encoders.local.sentence_transformers")
     if pylate and not modern and wanted != "sentence-transformers":
-        return importlib.import_module("latelens.encoders.pylate")
+        return importlib.import_module("latelens.encoders.local.pylate")
     found = f"sentence-transformers {sentence_transformers.__version__} and {'PyLate' if pylate else 'no PyLate'}"
     raise ImportError(
         f"backend={wanted!r} does not go with {found}: run `pip install 'sentence-transformers>=6,<7'` where PyLate is "

@@ -16,9 +16,9 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from latelens.embeddings import TokenEmbeddings
+from latelens.encoders.calibration import Calibration
 from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
 from latelens.encoders.protocol import Encoder
-from latelens.relevance import Calibration
 from latelens.serialize import from_bytes, to_bytes
 
 # Fewer texts than this are encoded here: sending them costs more than it saves.

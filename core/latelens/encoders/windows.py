@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.text import character_edges, trim_to_visible
+from latelens.text.characters import character_edges, trim_to_visible
 
 # Share of a window that repeats the end of the one before, so that no token lacks context on both sides.
 _OVERLAP = 1 / 8

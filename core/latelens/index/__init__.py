@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from latelens.index.base import TokenIndex
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit, Index, Searcher
 from latelens.index.stages.first_stage import Candidate, FirstStage
 from latelens.index.stages.two_stage import TwoStage
+from latelens.index.token_index import TokenIndex
 
 if TYPE_CHECKING:
     from latelens.index.lance import LanceIndex as LanceIndex

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
-from latelens.explanation import Explanation
+from latelens.explanation.matches import Explanation
 
 Filter = Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 from latelens.interchange.anthropic import from_anthropic_citations, to_anthropic_citations
 from latelens.interchange.google import from_google_grounding, to_google_grounding
-from latelens.interchange.plain import from_json, to_json
+from latelens.interchange.own_json import from_json, to_json
 
 __all__ = [
     "from_anthropic_citations",

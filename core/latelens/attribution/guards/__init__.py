@@ -23,7 +23,7 @@ from typing import Literal
 
 from latelens.attribution.guards import dates, names, negation, numbers
 from latelens.attribution.guards.reading import language_of, plain
-from latelens.sentences import split_sentences
+from latelens.text.sentences import split_sentences
 
 __all__ = ["Kind", "Missing", "check", "missing"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.attribution.verify.verdict import Verdict, check_lengths
-from latelens.sentences import split_sentences
+from latelens.text.sentences import split_sentences
 
 _NAMES = {
     "support": "entailment entail entails entailed supported supports support consistent attributable",

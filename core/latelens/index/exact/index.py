@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
-from latelens.index.base import TokenIndex, check_manifest, digest, manifest_of, refuse_changed
-from latelens.index.checks import check_ids
+from latelens.index.arguments import check_ids
 from latelens.index.exact.folder import Folder
 from latelens.index.exact.merging import grouped, next_merge
 from latelens.index.exact.parts import Part, Place, drafted, without
@@ -24,6 +23,7 @@ from latelens.index.exact.segment_file import damaged
 from latelens.index.exact.segments import Draft, Segment, draft_of, in_memory
 from latelens.index.filters import Condition, matches
 from latelens.index.protocol import Chunk, Hit
+from latelens.index.token_index import TokenIndex, check_manifest, digest, manifest_of, refuse_changed
 from latelens.paths import checked_folder
 
 _KIND = "exact"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
-from latelens.explanation import explain
+from latelens.explanation.matches import explain
 from latelens.index.exact.parts import Place
 from latelens.index.exact.segments import Segment
 from latelens.index.protocol import Hit

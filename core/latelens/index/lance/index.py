@@ -11,13 +11,13 @@ from typing import Literal
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
-from latelens.index.base import TokenIndex, refuse_changed
-from latelens.index.checks import check_count, check_ids
+from latelens.index.arguments import check_count, check_ids
 from latelens.index.filters import Condition
 from latelens.index.lance.build import index_vectors, index_words, many_files, merge_files, pays
 from latelens.index.lance.search import Search
 from latelens.index.lance.table import Snapshot, Table, among, has_text_index
 from latelens.index.protocol import Chunk, Filter, Hit
+from latelens.index.token_index import TokenIndex, refuse_changed
 
 
 class LanceIndex(TokenIndex):

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
-from latelens.explanation import explain
-from latelens.index.base import ranked
+from latelens.explanation.matches import explain
 from latelens.index.lance.table import RowIds, Snapshot
 from latelens.index.protocol import Chunk, Hit
+from latelens.index.token_index import ranked
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
 from latelens.serialize import from_bytes
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
-from latelens.index.base import check_manifest, digest, manifest_of
 from latelens.index.exact.folder import Folder
 from latelens.index.protocol import Chunk
+from latelens.index.token_index import check_manifest, digest, manifest_of
 from latelens.maxsim import PackedEmbeddings
 from latelens.serialize import to_bytes
 

@@ -19,18 +19,18 @@ except ModuleNotFoundError as error:
         "PlaidIndex needs PyLate, in an environment of its own: run `pip install 'latelens[pylate]'`"
     ) from error
 
-from latelens.cache import EmbeddingCache
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
-from latelens.explanation import explain
-from latelens.index.base import TokenIndex, check_manifest, manifest_of, ranked
-from latelens.index.checks import check_ids
+from latelens.encoders.cache import EmbeddingCache
+from latelens.explanation.matches import explain
+from latelens.index.arguments import check_ids
 from latelens.index.filters import Condition
 from latelens.index.plaid.builder import PlaidBuilder
 from latelens.index.plaid.folder import PlaidFolder
 from latelens.index.plaid.store import ChunkStore, Generation, View
 from latelens.index.plaid.waiting import Waiting, best
 from latelens.index.protocol import Chunk, Hit
+from latelens.index.token_index import TokenIndex, check_manifest, manifest_of, ranked
 
 __all__ = ["PlaidIndex"]
 

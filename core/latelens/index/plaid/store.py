@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from latelens.embeddings import TokenEmbeddings
-from latelens.index.base import digest, refuse_changed
 from latelens.index.filters import Condition, matches
 from latelens.index.protocol import Chunk
+from latelens.index.token_index import digest, refuse_changed
 from latelens.serialize import from_bytes, to_bytes
 
 _SCHEMA = """

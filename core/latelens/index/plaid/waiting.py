@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from latelens.embeddings import TokenEmbeddings
-from latelens.explanation import Explanation, explain
+from latelens.explanation.matches import Explanation, explain
 from latelens.index.plaid.store import View
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
 

@@ -17,8 +17,7 @@ except ModuleNotFoundError as error:
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
-from latelens.index.base import TokenIndex, check_manifest, manifest_of, ranked
-from latelens.index.checks import check_ids
+from latelens.index.arguments import check_ids
 from latelens.index.filters import Condition, matches
 from latelens.index.protocol import Chunk, Hit
 from latelens.index.qdrant.collection import QdrantCollection
@@ -35,6 +34,7 @@ from latelens.index.qdrant.points import (
     requests,
 )
 from latelens.index.qdrant.storage import POOLED, ROWS, QdrantStorage
+from latelens.index.token_index import TokenIndex, check_manifest, manifest_of, ranked
 
 __all__ = ["QdrantIndex", "QdrantStorage"]
 

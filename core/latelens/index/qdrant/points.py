@@ -13,11 +13,11 @@ import numpy as np
 from qdrant_client import models
 
 from latelens.embeddings import TokenEmbeddings
-from latelens.explanation import explain
-from latelens.index.base import digest
+from latelens.explanation.matches import explain
 from latelens.index.protocol import Chunk, Hit
 from latelens.index.qdrant.filters import FACETS, NUMBERS, facets_of, numbers_of
 from latelens.index.qdrant.storage import POOLED, ROWS, pooled
+from latelens.index.token_index import digest
 from latelens.serialize import from_bytes, to_bytes
 
 CHUNK_FIELDS = ["id", "text", "metadata"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from latelens.index.filters import matches, parse_filter
 from latelens.index.protocol import Chunk, Filter
 from latelens.index.stages.first_stage import Candidate
-from latelens.text import words
+from latelens.text.characters import words
 
 
 class BM25:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from latelens.explanation import Explanation
+from latelens.explanation.matches import Explanation
 from latelens.index.protocol import Chunk, Filter
 
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
-from latelens.explanation import Explanation, explain
-from latelens.index.base import ranked
-from latelens.index.checks import check_count
+from latelens.encoders.cache_setting import CacheSetting, open_cache
+from latelens.explanation.matches import Explanation, explain
+from latelens.index.arguments import check_count
 from latelens.index.filters import Condition, matches, parse_filter
 from latelens.index.protocol import Filter, Hit, Searcher
 from latelens.index.stages.cross_encoder import CrossEncoderStage, PairScorer
 from latelens.index.stages.first_stage import Candidate, FirstStage
-from latelens.settings import CacheSetting, open_cache
+from latelens.index.token_index import ranked
 
 
 class TwoStage:

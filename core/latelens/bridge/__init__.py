@@ -1,0 +1,1 @@
+"""What every adapter needs, importing no framework: models and caches, metadata, parents, quotes."""

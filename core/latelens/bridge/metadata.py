@@ -1,0 +1,163 @@
+"""What travels with a chunk: one JSON object of builtin types under one key, versioned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from latelens.explanation.evidence import EvidenceSpan
+from latelens.explanation.matches import Match
+from latelens.ranking import Ranked
+
+KEY = "latelens"
+VERSION = 1
+
+
+def to_metadata(
+    ranked: Ranked,
+    *,
+    query: str,
+    model: str,
+    rank: int,
+    retrieval_score: float | None = None,
+    source_start: int | None = None,
+    stages: Mapping[str, float] | None = None,
+    tokens: bool = False,
+) -> dict[str, Any]:
+    """Describe a ranked chunk as JSON; under 2 KB for a 512-token chunk unless `tokens` asks for every match.
+
+    `rank` counts from 1. `source_start` is where the chunk starts in its document, in characters; each piece of
+    evidence then also says where it stands in that document. `stages` are the scores of a search's other stages
+    (`Hit.stages`); there is no such key where there are none.
+    """
+    explanation = ranked.explanation
+    metadata: dict[str, Any] = {
+        "version": VERSION,
+        "model": model,
+        "query": query,
+        "score": ranked.score,
+        "mean_similarity": explanation.mean_similarity,
+        "relevance": ranked.relevance,
+        "rank": rank,
+        "retrieval_score": retrieval_score,
+        "complete": explanation.document.complete,
+        "evidence": [_evidence(span, source_start) for span in ranked.evidence],
+        "uncovered": list(explanation.uncovered),
+    }
+    if stages:
+        metadata["stages"] = dict(stages)
+    if tokens:
+        document = explanation.document.text
+        metadata["tokens"] = [_token(match, query, document) for match in explanation.matches]
+    return metadata
+
+
+def read_evidence(source: Any) -> list[EvidenceSpan]:
+    """Evidence that a chunk carries: none if it was not reranked, or reranked with ``explain="off"``.
+
+    Takes a LangChain `Document`, a LlamaIndex node with or without score, or any of them as a dict, as
+    checkpoints and tool artifacts hold them.
+
+    >>> chunk = {"metadata": {"latelens": {"version": 1, "evidence": [{
+    ...     "start": 0, "end": 5, "text": "Grass", "score": 2.5, "drop": 1.5, "query_words": ["eat"],
+    ...     "phrase_start": 0, "phrase_end": 5}]}}}
+    >>> read_evidence(chunk)[0].text
+    'Grass'
+    """
+    found = read_metadata(source)
+    return [
+        EvidenceSpan(
+            start=item["start"],
+            end=item["end"],
+            text=item["text"],
+            score=item["score"],
+            drop=item["drop"],
+            query_words=tuple(item["query_words"]),
+            phrase_start=item["phrase_start"],
+            phrase_end=item["phrase_end"],
+        )
+        for item in found.get("evidence", [])
+    ]
+
+
+def read_metadata(source: Any) -> dict[str, Any]:
+    """The object under our key in a chunk's metadata, ``{}`` where there is none.
+
+    Raises
+    ------
+    TypeError
+        If `source` is not a chunk.
+    ValueError
+        If a newer version of latelens wrote it.
+    """
+    found = _metadata_of(source).get(KEY, {})
+    if found and found.get("version") != VERSION:
+        raise ValueError(
+            f"this evidence has version {found.get('version')!r} and this latelens reads version {VERSION}: "
+            "run `pip install --upgrade latelens`, or rerank again"
+        )
+    return dict(found)
+
+
+def earlier_score(metadata: Mapping[str, Any], score: object) -> float | None:
+    """The score that retrieval gave a chunk: the one noted by an earlier pass, else `score` if it is a number."""
+    noted = metadata.get(KEY)
+    if isinstance(noted, Mapping):
+        score = noted.get("retrieval_score")
+    if isinstance(score, bool) or not hasattr(score, "__float__"):
+        return None
+    value = float(score)
+    return value if math.isfinite(value) else None
+
+
+def _metadata_of(source: Any) -> Mapping[str, Any]:
+    if isinstance(source, Mapping):
+        if KEY in source:
+            return source
+        inner = source.get("metadata", source.get("node"))
+    else:
+        inner = getattr(source, "metadata", None)
+    if isinstance(source, Mapping) and isinstance(inner, Mapping) and "metadata" in inner and KEY not in inner:
+        inner = inner["metadata"]  # a NodeWithScore as a dict: {"node": {"metadata": ...}}
+    if not isinstance(inner, Mapping):
+        raise TypeError(f"expected a Document, a node or a dict with metadata, got {type(source).__name__}")
+    return inner
+
+
+def _evidence(span: EvidenceSpan, source_start: int | None) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "start": span.start,
+        "end": span.end,
+        "text": span.text,
+        "score": round(span.score, 6),
+        "drop": round(span.drop, 6),
+        "query_words": list(span.query_words),
+        "phrase_start": span.phrase_start,
+        "phrase_end": span.phrase_end,
+    }
+    if source_start is not None:
+        item["source_start"], item["source_end"] = source_start + span.start, source_start + span.end
+    return item
+
+
+def _token(match: Match, query: str, document: str) -> dict[str, Any]:
+    """One match; similarities keep every digit, so that they still sum to the score."""
+    query_text, query_span = _labelled(query, match.query_span, match.query_token)
+    text, span = _labelled(document, match.document_span, match.document_token)
+    return {
+        "query": query_text,
+        "query_start": query_span[0],
+        "query_end": query_span[1],
+        "document": text,
+        "start": span[0],
+        "end": span[1],
+        "similarity": match.similarity,
+        "kind": match.kind.name.lower(),
+    }
+
+
+def _labelled(text: str, span: tuple[int, int], token: str) -> tuple[str, tuple[int | None, int | None]]:
+    if span[0] < 0:
+        return token, (None, None)
+    return text[span[0] : span[1]], span

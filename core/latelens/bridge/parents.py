@@ -1,0 +1,140 @@
+"""Whole documents in place of the chunks that were found in them, with the evidence at its place there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latelens.embeddings import TokenEmbeddings
+from latelens.explanation.matches import Explanation, explain
+from latelens.index.protocol import Chunk
+from latelens.text.passages import split_passages
+from latelens.text.sentences import split_sentences
+
+# In a chunk's metadata: the document that it was cut from, and where it begins there, in characters.
+PARENT_KEY = "parent_id"
+START_KEY = "start_index"
+# What a framework's node has beyond text and metadata; `parent` and `start` in it are read here, the rest is theirs.
+NODE_KEY = "_node"
+
+# A whole document is scored and explained by so many of its best chunks, with so many sentences of evidence.
+MAX_CHUNKS = 5
+MAX_SPANS = 5
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A whole document: its id, its text, and what the framework calls it."""
+
+    id: str
+    text: str
+    source: Any
+
+
+FindParents = Callable[[Sequence[str]], Mapping[str, Parent]]
+
+
+def place_of(metadata: Mapping[str, Any], parent_key: str = PARENT_KEY) -> tuple[str | None, int | None]:
+    """The document that a chunk was cut from and where it begins there; None for what its metadata does not say."""
+    node = metadata.get(NODE_KEY)
+    kept = node if isinstance(node, Mapping) else {}
+    parent = metadata.get(parent_key, kept.get("parent"))
+    start = kept.get("start", metadata.get(START_KEY))
+    known = isinstance(start, int) and not isinstance(start, bool) and start >= 0  # LangChain's splitters write -1
+    return (str(parent) if isinstance(parent, str | int) else None), (start if known else None)
+
+
+def passages_of(id: str, text: str) -> list[tuple[str, int, int]]:
+    """Id, start and end of each passage of a document, as `split_passages` cuts it."""
+    return [(f"{id}#{start}", start, end) for start, end in split_passages(text)]
+
+
+def group_by_parent(
+    chunks: Sequence[Chunk], find_parents: FindParents, parent_key: str
+) -> list[tuple[Parent | None, list[int]]]:
+    """Positions of the chunks of each document, both best first; a chunk without a known document stands alone.
+
+    Raises
+    ------
+    ValueError
+        If no chunk says which document it was cut from.
+    """
+    ids = [place_of(chunk.metadata, parent_key)[0] for chunk in chunks]
+    if chunks and not any(ids):
+        raise ValueError(
+            f"whole documents were asked for, but no chunk that was found has {parent_key!r} in its metadata; name "
+            "the key that holds the document's id with parent_key="
+        )
+    parents = find_parents(list(dict.fromkeys(id for id in ids if id is not None)))
+    groups: dict[str, list[int]] = {}
+    for i, id in enumerate(ids):
+        key = f"parent {id}" if id in parents else f"chunk {i}"
+        groups.setdefault(key, []).append(i)
+    return [(parents.get(ids[members[0]] or ""), members) for members in groups.values()]
+
+
+def join(document: str, found: Sequence[tuple[Explanation, int | None]]) -> tuple[Explanation, list[tuple[int, int]]]:
+    """Explain a whole document by the rows of its chunks, each with the place it says it has; the best come first.
+
+    Every span is one of the document: ``document[start:end]``. What a better chunk holds already counts once. Also
+    returned are the chunks' sentences, in order and disjoint, for `find_evidence`.
+    """
+    taken = np.zeros(len(document), dtype=np.bool_)
+    parts, sentences = [], []
+    for explanation, start in found:
+        rows = explanation.document
+        spans, lines = _placed(document, rows, start)
+        new = np.array([begin < 0 or not taken[begin] for begin in spans[:, 0].tolist()], dtype=np.bool_)
+        fresh = [(begin, end) for begin, end in lines if not taken[begin:end].any()]
+        for begin, end in fresh:
+            taken[begin:end] = True
+        sentences += fresh
+        parts.append((rows, spans, new))
+    joined = TokenEmbeddings(
+        text=document,
+        vectors=np.concatenate([rows.vectors[new] for rows, _, new in parts]),
+        tokens=tuple(token for rows, _, new in parts for token, keep in zip(rows.tokens, new, strict=True) if keep),
+        spans=np.concatenate([spans[new] for _, spans, new in parts]),
+        kinds=np.concatenate([rows.kinds[new] for rows, _, new in parts]),
+        complete=all(rows.complete for rows, _, _ in parts),
+    )
+    return explain(found[0][0].query, joined), sorted(sentences)
+
+
+def _placed(document: str, rows: TokenEmbeddings, start: int | None) -> tuple[NDArray[np.int32], list[tuple[int, int]]]:
+    """A chunk's spans, (n, 2) int32, and its sentences, as places in the document; (-1, -1) for what is not there."""
+    lines = split_sentences(rows.text)
+    offset = _locate(document, rows.text, start)
+    if offset is not None:
+        spans = np.where(rows.spans >= 0, rows.spans + np.int32(offset), np.int32(-1)).astype(np.int32)
+        return spans, [(begin + offset, end + offset) for begin, end in lines]
+    # A splitter may have changed the white space of a chunk: its sentences are then looked for one by one.
+    spans = np.full_like(rows.spans, -1)
+    found = []
+    for begin, end in lines:
+        place = document.find(rows.text[begin:end])
+        if place >= 0:
+            inside = (rows.spans[:, 0] >= begin) & (rows.spans[:, 1] <= end)
+            spans[inside] = rows.spans[inside] + np.int32(place - begin)
+            found.append((place, place + end - begin))
+    return spans, _disjoint(found)
+
+
+def _locate(document: str, text: str, start: int | None) -> int | None:
+    """Where a chunk begins in its document: where it says, else where its text stands first; None if nowhere."""
+    if start is not None and document.startswith(text, start):
+        return start
+    found = document.find(text)
+    return None if found < 0 else found
+
+
+def _disjoint(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    kept: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if not kept or kept[-1][1] <= start:
+            kept.append((start, end))
+    return kept

@@ -1,0 +1,104 @@
+"""One file as one string, whose characters every offset counts."""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from latelens.cli.files.decoding import decode
+from latelens.cli.files.finding import STDIN
+from latelens.cli.files.html import SUFFIXES, looks_like_html, read_html
+from latelens.cli.files.pdf import read_pdf
+
+# More than any document has; an endless device would fill the memory.
+MAX_BYTES = 256 * 2**20
+
+
+class UnreadableFile(ValueError):
+    """A file that gives no text; the message names the file, the reason and what to do."""
+
+
+@dataclass(frozen=True)
+class FileText:
+    r"""A file's text.
+
+    Attributes
+    ----------
+    name
+        The path as given; ``"-"`` is standard input.
+    text
+        For text files what they hold, with their line ends and without a byte order mark; for HTML and PDF the
+        text that was extracted.
+    pages
+        Where each page of a PDF begins in `text`; ``\f`` ends the page before.
+    numbered
+        Whether the file's lines are the text's lines.
+    notes
+        What a reader must know: characters replaced, pages without text.
+    """
+
+    name: str
+    text: str
+    pages: tuple[int, ...] = ()
+    numbered: bool = False
+    notes: tuple[str, ...] = ()
+
+    def page_at(self, position: int) -> int | None:
+        """Page, from 1, of a character; None where there are no pages."""
+        return bisect_right(self.pages, position) or None
+
+    def line_at(self, position: int) -> int | None:
+        """Line, from 1, of a character; None where the file's lines are others."""
+        if not self.numbered:
+            return None
+        before = self.text[:position]
+        return 1 + before.count("\n") + before.count("\r") - before.count("\r\n")
+
+
+def read_file(name: str, *, encoding: str | None = None) -> FileText:
+    """Read a text, Markdown, HTML or PDF file; ``"-"`` is standard input.
+
+    PDF and HTML are known by their first bytes, or their suffix. `encoding` is for text and HTML without a byte
+    order mark; without it, they are UTF-8 unless an HTML page says otherwise.
+
+    Raises
+    ------
+    UnreadableFile
+        If it cannot be opened, is larger than `MAX_BYTES`, or holds no text.
+    ImportError
+        If a package is missing; the message names the command to run.
+    """
+    try:
+        return _read(name, _bytes(name), encoding)
+    except OSError as error:
+        raise UnreadableFile(f"{name}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UnreadableFile(f"{name}: {error}") from error
+
+
+def _read(name: str, data: bytes, encoding: str | None) -> FileText:
+    suffix = Path(name).suffix.lower()
+    if b"%PDF-" in data[:1024] or (suffix == ".pdf" and data):
+        text, pages, note = read_pdf(data)
+        return FileText(name, text, pages=pages, notes=(note,) if note else ())
+    html = suffix in SUFFIXES or looks_like_html(data)
+    text, note = (read_html if html else decode)(data, encoding=encoding)
+    notes = (note,) if note else ()
+    return FileText(name, text, numbered=not html, notes=notes if text.strip() else (*notes, "is empty"))
+
+
+def _bytes(name: str) -> bytes:
+    if name == STDIN:
+        return _bounded(sys.stdin.buffer)
+    with Path(name).open("rb") as file:
+        return _bounded(file)
+
+
+def _bounded(file: BinaryIO) -> bytes:
+    data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"is larger than {MAX_BYTES // 2**20} MiB; cut it into smaller files")
+    return data

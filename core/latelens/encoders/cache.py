@@ -1,0 +1,162 @@
+"""`EmbeddingCache`: what was encoded once is not encoded again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from latelens.embeddings import TokenEmbeddings
+from latelens.encoders import Encoder
+from latelens.encoders.cache_folder import CacheFolder
+from latelens.paths import checked_folder
+
+
+class EmbeddingCache:
+    """Keeps token embeddings, so that reranking the same chunks again does not encode them again.
+
+    An entry is found by its role (query or document), its exact text and the encoder's fingerprint, so models
+    never mix. One cache serves any number of encoders and threads; two threads that miss the same text at the
+    same moment both encode it. What comes back is shared: its arrays are read-only.
+
+    Bounded is the memory, by `max_bytes`: entries used longest ago go first. Not bounded is the folder, which
+    grows by about ``4 * dim`` bytes a token: delete it, or any file in it, whenever you like. It holds the
+    tokens of your documents in the clear, so guard it as you guard them.
+
+    Any number of processes may share a folder, and any may be killed at any moment: a file is written whole
+    or not at all, and a damaged one counts as missing. If the folder cannot be written, one warning says so.
+
+    Parameters
+    ----------
+    path
+        Folder that keeps documents, made at the first write; None keeps them in memory only, like queries.
+    max_bytes
+        Bound on `nbytes`. A larger entry is returned but not kept; 0 keeps nothing in memory.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `path` names a file, or an argument is out of range or of the wrong type.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, max_bytes: int = 512 * 2**20) -> None:
+        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
+            raise TypeError(f"max_bytes must be an int, got {type(max_bytes).__name__}: {max_bytes!r:.80}")
+        if max_bytes < 0:
+            raise ValueError(f"max_bytes must be at least 0, got {max_bytes}; 0 keeps nothing in memory")
+        self.path = None if path is None else checked_folder(path, none="keeps embeddings in memory only")
+        self.max_bytes = max_bytes
+        self._folder = None if self.path is None else CacheFolder(self.path)
+        self._entries: OrderedDict[bytes, TokenEmbeddings] = OrderedDict()  # used longest ago first
+        self._nbytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory, as `TokenEmbeddings.nbytes` counts them."""
+        return self._nbytes
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        path = None if self.path is None else str(self.path)
+        return f"EmbeddingCache(path={path!r}, entries={len(self)}, nbytes={self.nbytes})"
+
+    def encode_queries(self, encoder: Encoder, texts: Sequence[str]) -> list[TokenEmbeddings]:
+        """Encode the queries that are not in memory; one result each, in order."""
+        return self._encode("query", encoder.fingerprint, texts, encoder.encode_queries, None)
+
+    def encode_documents(
+        self, encoder: Encoder, texts: Sequence[str], *, show_progress: bool = False
+    ) -> list[TokenEmbeddings]:
+        """Encode the documents that are neither in memory nor in the folder; one result each, in order."""
+        encode = partial(encoder.encode_documents, show_progress=show_progress)
+        return self._encode("document", encoder.fingerprint, texts, encode, self._folder)
+
+    def clear(self) -> None:
+        """Forget what is in memory, and delete the files that caches wrote under `path`: no others."""
+        with self._lock:
+            self._entries.clear()
+            self._nbytes = 0
+        if self._folder is not None:
+            self._folder.clear()
+
+    def _encode(
+        self,
+        role: str,
+        fingerprint: str,
+        texts: Sequence[str],
+        encode: Callable[[Sequence[str]], list[TokenEmbeddings]],
+        folder: CacheFolder | None,
+    ) -> list[TokenEmbeddings]:
+        _check_texts(texts)
+        keys = [_key(role, fingerprint, text) for text in texts]
+        found: dict[bytes, TokenEmbeddings] = {}
+        missing: dict[bytes, str] = {}
+        for key, text in dict(zip(keys, texts, strict=True)).items():
+            if (entry := self._find(key, text, folder)) is None:
+                missing[key] = text
+            else:
+                found[key] = entry
+        encoded = encode(list(missing.values())) if missing else []
+        if len(encoded) != len(missing):
+            raise ValueError(f"encoders must return one result a text, got {len(encoded)} for {len(missing)}")
+        for (key, text), entry in zip(missing.items(), encoded, strict=True):
+            found[key] = self._keep(key, _sealed(text, entry))
+            if folder is not None:
+                folder.write(key, found[key])
+        return [found[key] for key in keys]
+
+    def _find(self, key: bytes, text: str, folder: CacheFolder | None) -> TokenEmbeddings | None:
+        with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                return self._entries[key]
+        entry = None if folder is None else folder.read(key, text)
+        return None if entry is None else self._keep(key, entry)
+
+    def _keep(self, key: bytes, entry: TokenEmbeddings) -> TokenEmbeddings:
+        size = entry.nbytes
+        with self._lock:
+            if key not in self._entries and size <= self.max_bytes and self.max_bytes:
+                self._entries[key] = entry
+                self._nbytes += size
+            while self._nbytes > self.max_bytes:
+                self._nbytes -= self._entries.popitem(last=False)[1].nbytes
+        return entry
+
+
+def _sealed(text: str, entry: TokenEmbeddings) -> TokenEmbeddings:
+    # A view would keep a whole batch in memory, uncounted, and safetensors ignores strides: copy both.
+    arrays: list[Any] = [
+        array if array.flags.owndata and array.flags.c_contiguous else np.array(array, order="C")
+        for array in (entry.vectors, entry.spans, entry.kinds)
+    ]
+    for array in arrays:
+        array.flags.writeable = False
+    vectors, spans, kinds = arrays
+    return replace(entry, text=text, vectors=vectors, spans=spans, kinds=kinds)
+
+
+def _key(role: str, fingerprint: str, text: str) -> bytes:
+    digest = hashlib.blake2b(digest_size=32)
+    for part in (role, fingerprint, text):
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)  # so "ab", "c" is not "a", "bc"
+    return digest.digest()
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise TypeError(f"texts must be a sequence of str, got {type(texts).__name__}; use a list")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{i}] must be a str, got {type(text).__name__}: {text!r:.80}")

@@ -1,0 +1,92 @@
+"""A score that a person can read: how likely it is, in 0..1, that a chunk answers the query."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latelens.explanation.matches import Explanation
+
+Number = TypeVar("Number", float, NDArray[np.float64])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns an explanation of one model into a probability; made by ``python -m latelens.evaluation.calibrate``.
+
+    Attributes
+    ----------
+    model
+        The model that it was fitted for: vectors of another one mean something else.
+    strength, length, intercept
+        Of a logistic regression on `Explanation.strength` and on the logarithm of the document's rows: a long
+        document finds something for every word.
+    fitted_on
+        Data and number of queries, for those who ask what a number rests on.
+    """
+
+    model: str
+    strength: float
+    length: float
+    intercept: float
+    fitted_on: str
+
+    def logit(self, strength: Number, length: Number) -> Number:
+        """Log odds of an answer, from a strength and the logarithm of a document's rows."""
+        return self.strength * strength + self.length * length + self.intercept
+
+    def relevance(self, explanation: Explanation) -> float:
+        """Probability that the chunk answers the query, where a right chunk and its best rival are as likely.
+
+        0 where either has no visible text.
+        """
+        if not len(explanation.document.content_rows()) or not len(explanation.word_strengths):
+            return 0.0
+        logit = self.logit(explanation.strength, math.log(len(explanation.document)))
+        return 1 / (1 + math.exp(-min(max(logit, -500.0), 500.0)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write JSON, as `load` reads it."""
+        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Calibration:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is no calibration.
+        """
+        return _parse(Path(path).read_text(encoding="utf-8"), os.fspath(path))
+
+
+@cache
+def packaged_calibration(model: str) -> Calibration | None:
+    """The calibration that comes with latelens for a model's name; None for all others, never a guess."""
+    file = resources.files("latelens.encoders") / "calibrations" / f"{model.replace('/', '--')}.json"
+    if any(sign in model for sign in "\\:") or not file.is_file():
+        return None
+    return _parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def _parse(text: str, where: str) -> Calibration:
+    try:
+        found = json.loads(text)
+        strength, length, intercept = (float(found[name]) for name in ("strength", "length", "intercept"))
+        if not all(map(math.isfinite, (strength, length, intercept))):
+            raise ValueError("a number is not finite")
+        return Calibration(str(found["model"]), strength, length, intercept, str(found["fitted_on"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{where} is no calibration ({error!r}); make one with `python -m latelens.evaluation.calibrate`"
+        ) from error

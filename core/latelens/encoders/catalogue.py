@@ -1,0 +1,182 @@
+"""The well-known checkpoints: what each is good for, and on what terms.
+
+`load_encoder` reads lengths, prompts and dimensions from a checkpoint's own files, never from here.
+``python -m latelens.encoders.catalogue`` prints the README's table.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import dataclass
+
+from latelens.encoders.offline import OFFLINE_MODEL
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One published checkpoint, as its authors describe it; None where we could not verify a fact.
+
+    `parameters` counts millions; `query_length` and `document_length` count tokens, as the checkpoint is saved.
+    `licence` is an SPDX identifier.
+    """
+
+    name: str
+    dim: int
+    parameters: int
+    query_length: int | None
+    document_length: int | None
+    licence: str | None
+    languages: str
+    good_for: str
+
+
+_MODELS = (
+    ModelInfo(
+        name="lightonai/LateOn",
+        dim=128,
+        parameters=149,
+        query_length=None,
+        document_length=300,
+        licence="Apache-2.0",
+        languages="English",
+        good_for="English passages; the default",
+    ),
+    ModelInfo(
+        name="lightonai/mLateOn",
+        dim=128,
+        parameters=307,
+        query_length=None,
+        document_length=8192,
+        licence="Apache-2.0",
+        languages="many; trained on 9",
+        good_for="many languages, long documents",
+    ),
+    ModelInfo(
+        name="answerdotai/answerai-colbert-small-v1",
+        dim=96,
+        parameters=33,
+        query_length=32,
+        document_length=300,
+        licence="Apache-2.0",
+        languages="English",
+        good_for="small, for a CPU",
+    ),
+    ModelInfo(
+        name=OFFLINE_MODEL,
+        dim=384,
+        parameters=22,
+        query_length=256,
+        document_length=256,
+        licence="Apache-2.0",
+        languages="English",
+        good_for="no network: it comes with `latelens[offline]`; a sentence-embedding model used token-wise",
+    ),
+    ModelInfo(
+        name="mixedbread-ai/mxbai-edge-colbert-v0-17m",
+        dim=48,
+        parameters=17,
+        query_length=48,
+        document_length=512,
+        licence=None,
+        languages="English",
+        good_for="the smallest model and vectors",
+    ),
+    ModelInfo(
+        name="mixedbread-ai/mxbai-edge-colbert-v0-32m",
+        dim=64,
+        parameters=32,
+        query_length=48,
+        document_length=512,
+        licence="Apache-2.0",
+        languages="English",
+        good_for="small, for a CPU; small vectors",
+    ),
+    ModelInfo(
+        name="lightonai/GTE-ModernColBERT-v1",
+        dim=128,
+        parameters=149,
+        query_length=32,
+        document_length=300,
+        licence="Apache-2.0",
+        languages="English",
+        good_for="English; also works at 8192 tokens",
+    ),
+    ModelInfo(
+        name="mixedbread-ai/mxbai-colbert-large-v1",
+        dim=128,
+        parameters=335,
+        query_length=128,
+        document_length=256,
+        licence="Apache-2.0",
+        languages="English",
+        good_for="reranking with longer queries",
+    ),
+    ModelInfo(
+        name="colbert-ir/colbertv2.0",
+        dim=128,
+        parameters=110,
+        query_length=32,
+        document_length=None,
+        licence="MIT",
+        languages="English",
+        good_for="comparing with published results",
+    ),
+    ModelInfo(
+        name="jinaai/jina-colbert-v1-en",
+        dim=128,
+        parameters=137,
+        query_length=32,
+        document_length=8192,
+        licence="Apache-2.0",
+        languages="English",
+        good_for="long documents; its authors have superseded it",
+    ),
+    ModelInfo(
+        name="jinaai/jina-colbert-v2",
+        dim=128,
+        parameters=559,
+        query_length=32,
+        document_length=300,
+        licence="CC-BY-NC-4.0",
+        languages="89",
+        good_for="many languages, where the licence allows it; also works at 8192 tokens",
+    ),
+)
+
+
+def list_models() -> tuple[ModelInfo, ...]:
+    """The well-known checkpoints, the ones to try first at the top; `load_encoder` takes any other too.
+
+    >>> [model.name for model in list_models() if model.languages != "English"]
+    ['lightonai/mLateOn', 'jinaai/jina-colbert-v2']
+    """
+    return _MODELS
+
+
+def say_licence(name: str) -> None:
+    """Warn if the model of that name may not be used commercially; `load_encoder` calls this before a download."""
+    for model in _MODELS:
+        if model.name.casefold() == name.casefold() and model.licence and "-NC" in model.licence:
+            warnings.warn(
+                f"{model.name} is published under {model.licence}: its weights may not be used commercially unless "
+                "its authors grant you another licence; latelens.list_models() shows the licences of other models",
+                stacklevel=3,  # the caller of load_encoder
+            )
+
+
+def as_markdown() -> str:
+    """The table in the README, a row for each model; "?" stands for what we could not verify."""
+    rows = [
+        "| model | good for | languages | parameters | dim | query / document tokens | licence |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for model in _MODELS:
+        lengths = f"{model.query_length or '?'} / {model.document_length or '?'}"
+        cells = [f"`{model.name}`", model.good_for, model.languages, f"{model.parameters}M", str(model.dim), lengths]
+        rows.append(f"| {' | '.join([*cells, model.licence or '?'])} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_markdown() + "\n")

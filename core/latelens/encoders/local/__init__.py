@@ -1,0 +1,1 @@
+"""Encoders that run here: sentence-transformers and PyLate, over one way of reading texts."""

@@ -1,0 +1,185 @@
+"""The backend on sentence-transformers 6: its `MultiVectorEncoder`, and any sentence-embedding model token-wise."""
+
+from __future__ import annotations
+
+import string
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer, __version__
+from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling, MultiVectorMask
+from torch.nn.functional import normalize
+
+from latelens.encoders.labels import EncodedWindow, label_rows
+from latelens.encoders.local.fingerprint import module_settings, settings_digest, weights_digest
+from latelens.encoders.local.routes import Route, route_of
+from latelens.encoders.local.token_encoder import FORMAT, TASKS, TokenEncoder, positions
+
+# Whether a model can run outside torch.
+EXPORTS = True
+
+
+def open_model(where: str, *, late: bool, **options: Any) -> MultiVectorEncoder:
+    """Load a checkpoint; one that was not trained token-wise is used so."""
+    return MultiVectorEncoder(where, **options) if late else token_wise(SentenceTransformer(where, **options))
+
+
+def encoder_of(
+    model: Any, *, name: str, batch_size: int | None, route: Route | None = None
+) -> SentenceTransformersEncoder:
+    """Make an encoder of a loaded model."""
+    if isinstance(model, SentenceTransformer):
+        model = token_wise(model)
+    if not isinstance(model, MultiVectorEncoder):
+        raise TypeError(
+            "model must be a name, a folder, a loaded MultiVectorEncoder or SentenceTransformer, or an Encoder; "
+            f"got {type(model).__name__}"
+        )
+    return SentenceTransformersEncoder(model, name=name, batch_size=batch_size, route=route)
+
+
+def token_wise(model: SentenceTransformer) -> MultiVectorEncoder:
+    """Use a sentence-embedding model's token vectors, normalised, without punctuation among the document rows."""
+    transformer = next((module for module in model if isinstance(module, Transformer)), None)
+    if transformer is None:
+        kinds = [type(module).__name__ for module in model]
+        raise ValueError(f"the model has no Transformer module, so it has no token vectors: {kinds}")
+    modules = [
+        transformer,
+        Normalize(module_input_name="token_embeddings"),
+        MultiVectorMask(skiplist_words=list(string.punctuation)),
+    ]
+    prompts = {task: model.prompts.get(task) or "" for task in ("query", "document")}
+    return MultiVectorEncoder(modules=modules, prompts=prompts, device=str(model.device))
+
+
+class SentenceTransformersEncoder(TokenEncoder):
+    """Encodes with a `MultiVectorEncoder`; lengths, prompts, query expansion and skiplist are the checkpoint's own."""
+
+    def __init__(
+        self, model: MultiVectorEncoder, *, name: str, batch_size: int | None = None, route: Route | None = None
+    ) -> None:
+        transformer = next((module for module in model if isinstance(module, Transformer)), None)
+        if transformer is None:
+            raise ValueError(f"{name!r} has no Transformer module, so it has no token vectors")
+        if any(isinstance(module, BaseTokenPooling) for module in model):
+            raise ValueError(
+                f"{name!r} pools its token vectors, so a row stands for several tokens and cannot be explained; "
+                "remove its token pooling module"
+            )
+        super().__init__(
+            name=name,
+            tokenizer=model.tokenizer,
+            device=model.device,
+            batch_size=batch_size,
+            route=route or route_of(transformer.auto_model),
+        )
+        self.model = model.eval()
+        self._transformer: Any = transformer
+        self._positions = positions(transformer.auto_model)
+        self._unit = any(isinstance(module, Normalize) for module in model)
+        # An exported model has one request for all calls: two threads at once would read each other's output.
+        exported = not isinstance(transformer.auto_model, torch.nn.Module)
+        self._turn: AbstractContextManager[Any] = self._lock if exported else nullcontext()
+
+    @property
+    def dim(self) -> int:
+        """Length of each vector."""
+        return int(self.model.get_embedding_dimension() or 0)
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of weights, tokenizer and every setting that shapes the vectors."""
+        return settings_digest(
+            FORMAT,
+            "sentence-transformers",
+            __version__,
+            self._weights_digest,
+            [[self._limit(task), self._prompt(task)] for task in TASKS],
+            module_settings(self.model),
+            self.route.rounding,
+        )
+
+    @cached_property
+    def _weights_digest(self) -> str:
+        with self._lock:
+            return weights_digest(self.model, self._tokenizer, exported=self._transformer.auto_model)
+
+    def _marker_ids(self) -> set[int]:
+        # A marker that was added to the vocabulary, as PyLate does with "[D] ", need not be listed as special.
+        added = set(self._tokenizer.get_added_vocab().values())
+        with self._lock:
+            prompts = [self._tokenizer(self._prompt(task), add_special_tokens=False)["input_ids"] for task in TASKS]
+        return added & {token for prompt in prompts for token in prompt}
+
+    def _prompt(self, task: str) -> str:
+        return self.model.prompts.get(task) or ""
+
+    def _fixed_width(self) -> int | None:
+        expansion = self._transformer.query_expansion
+        return expansion["length"] if expansion and expansion["strategy"] == "fixed" else None
+
+    def _limit(self, task: str) -> int:
+        transformer = self._transformer
+        asked = transformer.query_length if task == "query" else transformer.document_length
+        asked = (self._fixed_width() if task == "query" else None) or asked or self.model.max_seq_length
+        limits = [int(limit) for limit in (asked, self._positions) if limit]
+        return min(limits, default=int(1e9))
+
+    def _forward(self, slices: list[str], starts: list[int], task: str) -> list[EncodedWindow]:
+        features = self._preprocess(slices, task)
+        offsets, added = features["offset_mapping"].numpy(), features["special_tokens_mask"].numpy().astype(bool)
+        tokens = features["attention_mask"].numpy().astype(bool)
+        device = self.model.device
+        features = {
+            key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in features.items()
+        }
+        with torch.inference_mode(), self._turn:
+            output = self.model(features, task=task)
+            rows = output["token_embeddings"]
+            # Unit rows that were rounded to bfloat16 are up to .4 % too long or short.
+            if rows.dtype != torch.float32:
+                rows = normalize(rows.float(), dim=-1) if self._unit else rows.float()
+            vectors = rows.cpu().numpy()  # (batch, width, dim) float32
+        ids, scoring = output["input_ids"].cpu().numpy(), output["attention_mask"].cpu().numpy().astype(bool)
+        expansion = output.get("query_expansion_positions")
+        expanded = np.zeros_like(scoring) if expansion is None else expansion.cpu().numpy().astype(bool)
+        # Expansion may widen a batch after tokenization: the new columns have no offsets and no text.
+        extra = ids.shape[1] - offsets.shape[1]
+        offsets = np.pad(offsets, ((0, 0), (0, extra), (0, 0)))
+        added = np.pad(added, ((0, 0), (0, extra)), constant_values=True)
+        full = (tokens & ~expanded).sum(axis=1) >= self._limit(task)
+        windows = []
+        for i, start in enumerate(starts):
+            spans, kinds = label_rows(
+                slices[i],
+                ids[i],
+                offsets[i],
+                added=added[i],
+                expansion=expanded[i],
+                control_ids=self._control_ids,
+                prompt_length=len(self._prompt(task)),
+            )
+            keep = scoring[i]
+            window = EncodedWindow(
+                start, vectors[i][keep], ids[i][keep], spans[keep], kinds[keep], spans, bool(full[i])
+            )
+            windows.append(window)
+        return windows
+
+    def _preprocess(self, slices: list[str], task: str) -> dict[str, Any]:
+        # `max_length` guards the position table; query expansion of a fixed width brings its own.
+        length = {} if task == "query" and self._fixed_width() else {"max_length": self._limit(task)}
+        with self._lock:
+            features: dict[str, Any] = self.model.preprocess(
+                slices,
+                prompt=self._prompt(task),
+                task=task,
+                processing_kwargs={"text": {"return_offsets_mapping": True, "return_special_tokens_mask": True}},
+                **length,
+            )
+        return features

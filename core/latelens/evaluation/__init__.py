@@ -1,0 +1,1 @@
+"""Measures on data sets: calibration, evidence, retrieval and answers."""

@@ -1,0 +1,221 @@
+"""Fit the calibration of a model: ``python -m latelens.evaluation.calibrate MODEL FOLDER --output FILE``.
+
+FOLDER holds ``corpus.jsonl`` and ``queries.jsonl`` of ``{"id", "text"}`` and ``qrels.tsv`` of query id, document id
+and relevance. For each query the best right document counts as an answer, the best other document as none. Half of
+the queries (sha1 of their id from 0 to 7) are fitted on; the other half, and any ``--test FOLDER``, are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latelens.encoders import Encoder, load_encoder
+from latelens.encoders.calibration import Calibration
+from latelens.explanation.matches import Explanation, explain
+from latelens.maxsim import maxsim, pack
+
+_SLAB = 1024
+
+
+@dataclass(frozen=True)
+class Question:
+    """A query with the documents that answer it."""
+
+    id: str
+    text: str
+    answers: frozenset[str]
+
+    @property
+    def digest(self) -> str:
+        """The sha1 of its id: an order that has nothing to do with what it asks."""
+        return hashlib.sha1(self.id.encode(), usedforsecurity=False).hexdigest()
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it belongs to the half that a calibration is fitted on."""
+        return self.digest[0] in "01234567"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Explanations of chunks that answer their query, and of those that do not.
+
+    Attributes
+    ----------
+    strengths, lengths
+        (examples,) float64: `Explanation.strength` and the logarithm of the document's rows.
+    labels
+        (examples,) bool: whether the document answers.
+    """
+
+    strengths: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    labels: NDArray[np.bool_]
+
+    def probabilities(self, calibration: Calibration) -> NDArray[np.float64]:
+        """What a calibration makes of them, (examples,)."""
+        probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-calibration.logit(self.strengths, self.lengths)))
+        return probabilities
+
+
+def read_questions(folder: Path) -> list[Question]:
+    """Queries with at least one answer, in the order of the sha1 of their id."""
+    answers: dict[str, set[str]] = {}
+    for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+        query, document, relevance = line.split("\t")
+        if float(relevance) > 0:
+            answers.setdefault(query, set()).add(document)
+    found = [
+        Question(line["id"], line["text"], frozenset(answers[line["id"]]))
+        for line in _lines(folder / "queries.jsonl")
+        if line["id"] in answers
+    ]
+    return sorted(found, key=lambda question: question.digest)
+
+
+def find_examples(
+    encoder: Encoder, folder: Path, questions: Sequence[Question], *, show_progress: bool = False
+) -> Examples:
+    """Each question's best right document and its best other document, among all of the corpus."""
+    return _examples(_best_of_each(encoder, folder, questions, show_progress=show_progress))
+
+
+def _best_of_each(
+    encoder: Encoder, folder: Path, questions: Sequence[Question], *, show_progress: bool
+) -> list[dict[bool, Explanation]]:
+    """For each question its best right document, under True, and its best other one; the corpus is read once."""
+    asked = encoder.encode_queries([question.text for question in questions])
+    best: list[dict[bool, Explanation]] = [{} for _ in questions]
+    for documents in _slabs(folder / "corpus.jsonl"):
+        encoded = encoder.encode_documents([text for _, text in documents], show_progress=show_progress)
+        packed = pack([document.vectors for document in encoded])
+        for question, query, kept in zip(questions, asked, best, strict=True):
+            right = np.array([name in question.answers for name, _ in documents])
+            scores = maxsim(query.vectors, packed).scores
+            for label in (True, False):
+                if (right == label).any():
+                    first = encoded[int(np.where(right == label, scores, -np.inf).argmax())]
+                    _keep_better(kept, label, explain(query, first))
+    return best
+
+
+def _examples(best: Sequence[dict[bool, Explanation]]) -> Examples:
+    complete = [kept for kept in best if len(kept) == 2]
+    explanations = [(label, kept[label]) for kept in complete for label in (True, False)]
+    return Examples(
+        strengths=np.array([explanation.strength for _, explanation in explanations]),
+        lengths=np.log([len(explanation.document) for _, explanation in explanations]),
+        labels=np.array([label for label, _ in explanations]),
+    )
+
+
+def fit(examples: Examples, *, model: str, fitted_on: str) -> Calibration:
+    """Logistic regression of the labels.
+
+    Raises
+    ------
+    ValueError
+        If there are too few examples to mean anything.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if len(examples.labels) < 100:
+        raise ValueError(f"a calibration needs at least 50 questions with answers, got {len(examples.labels) // 2}")
+    features = np.stack([examples.strengths, examples.lengths], axis=1)
+    found = LogisticRegression(C=10.0, max_iter=1000).fit(features, examples.labels)
+    strength, length = (round(float(each), 4) for each in found.coef_[0])
+    return Calibration(model, strength, length, round(float(found.intercept_[0]), 4), fitted_on)
+
+
+def measure(calibration: Calibration, examples: Examples, *, bins: int = 10) -> dict[str, float]:
+    """AUROC, and the expected calibration error over bins of equal width (Guo et al., ICML 2017)."""
+    from sklearn.metrics import roc_auc_score
+
+    probabilities = examples.probabilities(calibration)
+    place = np.minimum((probabilities * bins).astype(int), bins - 1)
+    gaps = [
+        abs(probabilities[place == i].mean() - examples.labels[place == i].mean()) * (place == i).mean()
+        for i in np.unique(place)
+    ]
+    return {"auroc": float(roc_auc_score(examples.labels, probabilities)), "ece": float(sum(gaps))}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fit, measure, and write; called by ``python -m latelens.evaluation.calibrate``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m latelens.evaluation.calibrate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", help="what load_encoder takes: a hub id, a folder, offline/all-MiniLM-L6-v2")
+    parser.add_argument("folder", type=Path, help="data to fit on")
+    parser.add_argument("--test", type=Path, action="append", default=[], help="more data to measure on")
+    parser.add_argument("--output", type=Path, help="where to write the calibration, as JSON")
+    parser.add_argument("--limit", type=int, help="use at most so many queries for each row of the table")
+    parser.add_argument("--speed", choices=("exact", "fast"), default="exact")
+    options = parser.parse_args(arguments)
+    try:
+        calibration, rows = _run(options)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"calibrate: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    print("| data | questions | AUROC | ECE |\n|---|---|---|---|")  # noqa: T201
+    for name, questions, found in rows:
+        print(f"| {name} | {questions} | {found['auroc']:.3f} | {found['ece']:.3f} |")  # noqa: T201
+    if options.output:
+        calibration.save(options.output)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> tuple[Calibration, list[tuple[str, int, dict[str, float]]]]:
+    encoder = load_encoder(options.model, speed=options.speed)
+    questions = read_questions(options.folder)
+    fitted, held = (
+        [question for question in questions if question.fitted is wanted][: options.limit] for wanted in (True, False)
+    )
+    progress = sys.stderr.isatty()
+    best = _best_of_each(encoder, options.folder, [*fitted, *held], show_progress=progress)
+    sets = [("fitted on", _examples(best[: len(fitted)])), ("held out", _examples(best[len(fitted) :]))]
+    examples = sets[0][1]
+    source = f"{len(examples.labels) // 2} queries of {options.folder.resolve().parent.name}/{options.folder.name}"
+    calibration = fit(examples, model=options.model, fitted_on=source)
+    for folder in options.test:
+        asked = read_questions(folder)[: options.limit]
+        sets.append((str(folder), find_examples(encoder, folder, asked, show_progress=progress)))
+    rows = [(name, len(found.labels) // 2, measure(calibration, found)) for name, found in sets if len(found.labels)]
+    return calibration, rows
+
+
+def _keep_better(kept: dict[bool, Explanation], label: bool, explanation: Explanation) -> None:
+    if label not in kept or explanation.score > kept[label].score:
+        kept[label] = explanation
+
+
+def _slabs(path: Path) -> Iterator[list[tuple[str, str]]]:
+    slab: list[tuple[str, str]] = []
+    for line in _lines(path):
+        slab.append((line["id"], line["text"]))
+        if len(slab) == _SLAB:
+            yield slab
+            slab = []
+    if slab:
+        yield slab
+
+
+def _lines(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""Why a document got its score: matches, evidence, differences and misses."""
+
+from latelens.explanation.contrasting import Contrast, WordGain, contrast
+from latelens.explanation.evidence import EvidenceSpan, find_evidence
+from latelens.explanation.matches import COVERED, Explanation, Match, explain
+from latelens.explanation.misses import Miss, WordMiss, explain_miss
+
+__all__ = [
+    "COVERED",
+    "Contrast",
+    "EvidenceSpan",
+    "Explanation",
+    "Match",
+    "Miss",
+    "WordGain",
+    "WordMiss",
+    "contrast",
+    "explain",
+    "explain_miss",
+    "find_evidence",
+]

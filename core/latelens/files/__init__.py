@@ -1,6 +1,0 @@
-"""Files as text: found, read and decoded, with what a reader must know about each."""
-
-from latelens.files.finding import FoundFiles, find_files
-from latelens.files.reading import FileText, UnreadableFile, read_file
-
-__all__ = ["FileText", "FoundFiles", "UnreadableFile", "find_files", "read_file"]

@@ -1,0 +1,220 @@
+"""An answer as HTML, each claim with the sentences that bear it: for a notebook, or as a page to keep; no network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from latelens.attribution import Attribution, Citation, Claim, Label
+from latelens.render.html.escaping import escape
+from latelens.render.html.page import resource, whole_page, write_page
+from latelens.render.labels import (
+    LABELS,
+    NO_PROOF,
+    link,
+    neighbours,
+    numbers,
+    place_of,
+    position,
+    reasons,
+    source_name,
+    tally,
+)
+
+_TITLE_LENGTH = 60
+_UNCITED_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class AnswerReport:
+    """An attributed answer as HTML: notebooks show it by themselves, `save` writes it as a page."""
+
+    attribution: Attribution
+
+    def _repr_html_(self) -> str:
+        """Called by notebooks."""
+        return show(self.attribution)
+
+    def page(self) -> str:
+        """The whole document; its content policy lets no script run but ours, and nothing be loaded."""
+        title = " ".join(self.attribution.answer[: 4 * _TITLE_LENGTH].split())[:_TITLE_LENGTH] or "Answer"
+        return whole_page(show(self.attribution), title=title, script=resource("answer.js"))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page, in UTF-8, and say where."""
+        return write_page(self.page(), path)
+
+
+def report(attribution: Attribution) -> AnswerReport:
+    """Show an answer as HTML: last in a notebook's cell, or with ``report(attribution).save("answer.html")``.
+
+    Each cited claim has numbered marks: under the pointer or with the keyboard's focus, a mark shows the sentence of
+    the source among its neighbours, and it leads to the list of sources below. Claims that a reader should check
+    stand out by line, sign and word, with the reason. All of it works without a script, except that the Escape key
+    closes what a mark shows and that a source under the pointer shows its claims.
+    """
+    return AnswerReport(attribution)
+
+
+def show(attribution: Attribution) -> str:
+    """Everything in one element: style, answer, sources and script; any number of them can share a page."""
+    piece = _Piece(attribution)
+    lines = (
+        '<section class="latelens ll-answer" data-format="answer-1" aria-label="Answer with its sources">',
+        f"<style>{resource('report.css')}{resource('answer.css')}</style>",
+        piece.tally(),
+        f'<p class="ll-legend">{NO_PROOF}</p>',
+        f'<div class="ll-text" dir="{_direction(attribution.answer)}">{"".join(piece.answer())}</div>',
+        piece.to_check(),
+        piece.sources(),
+        piece.meanings(),
+        f"<script>{resource('answer.js')}</script>",
+        "</section>",
+    )
+    return "\n".join(line for line in lines if line)
+
+
+class _Piece:
+    """The parts of one output, which link to each other."""
+
+    def __init__(self, attribution: Attribution) -> None:
+        self._attribution = attribution
+        self._numbers = numbers(attribution)
+        self._flagged = {claim.start: i for i, claim in enumerate(attribution.flagged, start=1)}
+        said = repr((attribution.answer, attribution.claims)).encode("utf-8", "surrogatepass")
+        self._prefix = f"ll-{hashlib.sha256(said).hexdigest()[:12]}"  # outputs of one page must not share ids
+        self._cards = 0
+        self._first: set[int] = set()
+
+    def tally(self) -> str:
+        """How many claims have each label."""
+        chips = [
+            f'<li class="ll-{label}">{_sign(label)} {count} {LABELS[label].name}</li>'
+            for label, count in tally(self._attribution).items()
+        ]
+        return f'<ul class="ll-tally" aria-label="Claims by label">{"".join(chips)}</ul>' if chips else ""
+
+    def answer(self) -> Iterator[str]:
+        """The answer's pieces in order; what is added to its characters stands in ``.ll-cite`` alone."""
+        text, reached = self._attribution.answer, 0
+        for claim in self._attribution.claims:
+            yield _apart(text[reached : claim.start])
+            marks = "".join(self._mark(claim, citation) for citation in self._in_order(claim))
+            flag = self._flag(claim) if claim.start in self._flagged else ""
+            claimed = f'<bdi class="ll-claim">{escape(text[claim.start : claim.end])}</bdi>'
+            yield f'<span class="ll-unit ll-{claim.label}">{claimed}{marks}{flag}</span>'
+            reached = claim.end
+        yield _apart(text[reached:])
+
+    def to_check(self) -> str:
+        """The flagged claims with their reasons, for those who have no pointer, and for paper."""
+        items = [
+            f'<li id="{self._prefix}-f{i}" class="ll-{claim.label}"><span class="ll-badge">{_named(claim.label)}</span>'
+            f" <q><bdi>{escape(claim.text)}</bdi></q>{_reasons(claim)}</li>"
+            for i, claim in enumerate(self._attribution.flagged, start=1)
+        ]
+        return f'<h3>To check</h3><ol class="ll-check">{"".join(items)}</ol>' if items else ""
+
+    def sources(self) -> str:
+        """The cited sentences by their marks, then what was not cited."""
+        references = self._attribution.references
+        items = "".join(self._source(number, citation) for number, citation in enumerate(references, start=1))
+        cited = f'<ol class="ll-sources">{items}</ol>' if items else "<p>No source is cited.</p>"
+        return f"<h3>Sources</h3>{cited}{self._uncited()}"
+
+    def meanings(self) -> str:
+        """What the labels mean that occur here."""
+        lines = [
+            f'<dt class="ll-{label}">{_named(label)}</dt><dd>{LABELS[label].meaning}</dd>'
+            for label in tally(self._attribution)
+        ]
+        return f'<dl class="ll-meanings">{"".join(lines)}</dl>' if lines else ""
+
+    def _in_order(self, claim: Claim) -> list[Citation]:
+        return sorted(claim.citations, key=lambda citation: self._numbers[place_of(citation)])
+
+    def _mark(self, claim: Claim, citation: Citation) -> str:
+        number = self._numbers[place_of(citation)]
+        self._cards += 1
+        card = f"{self._prefix}-c{self._cards}"
+        anchor = "" if number in self._first else f' id="{self._prefix}-m{number}"'
+        self._first.add(number)
+        return (
+            f'<span class="ll-cite" data-n="{number}"><a class="ll-mark" role="doc-noteref"{anchor} '
+            f'href="#{self._prefix}-s{number}" aria-describedby="{card}">[{number}]</a>'
+            f'<span class="ll-card" role="tooltip" id="{card}">{self._card(claim, citation)}</span></span>'
+        )
+
+    def _card(self, claim: Claim, citation: Citation) -> str:
+        source = self._attribution.sources[citation.source_index]
+        before, after = neighbours(source.text, citation.source_start, citation.source_end)
+        readable = "" if citation.relevance is None else f", relevance {citation.relevance:.2f}"
+        return (
+            f'<span class="ll-where">{self._name(citation)}</span>'
+            f'<span class="ll-quote" dir="auto">{escape(before)}<mark>{escape(citation.cited_text)}</mark>'
+            f"{escape(after)}</span>"
+            f'<span class="ll-soft">{_named(claim.label)}, score {citation.score:.2f}{readable}</span>'
+        )
+
+    def _flag(self, claim: Claim) -> str:
+        i = self._flagged[claim.start]
+        card = f"{self._prefix}-r{i}"
+        return (
+            f'<span class="ll-cite ll-flag"><a class="ll-mark" href="#{self._prefix}-f{i}" aria-describedby="{card}">'
+            f'{_named(claim.label)}</a><span class="ll-card" role="tooltip" id="{card}">{_reasons(claim)}</span></span>'
+        )
+
+    def _source(self, number: int, citation: Citation) -> str:
+        address = link(citation.url)
+        where = f"{escape(citation.source_id)}, " if citation.source_id and citation.title else ""
+        shown = escape(address) if address else ""
+        way = f'<a rel="noopener noreferrer nofollow" target="_blank" href="{shown}">{shown}</a>' if address else ""
+        back = f'<a role="doc-backlink" aria-label="mark {number}" href="#{self._prefix}-m{number}">[{number}]</a>'
+        return (
+            f'<li id="{self._prefix}-s{number}" data-n="{number}">{back} <span class="ll-where">{self._name(citation)}'
+            f'</span> <span class="ll-soft"><bdi>{where}</bdi>{position(citation)}</span>'
+            f'<blockquote dir="auto">{escape(citation.cited_text)}</blockquote>{way}</li>'
+        )
+
+    def _name(self, citation: Citation) -> str:
+        sources = self._attribution.sources
+        name = source_name(sources[citation.source_index], citation.source_index, len(sources))
+        return f"<bdi>{escape(name)}</bdi>"
+
+    def _uncited(self) -> str:
+        sources = self._attribution.sources
+        cited = {citation.source_index for citation in self._attribution.references}
+        left = [source_name(source, i, len(sources)) for i, source in enumerate(sources) if i not in cited]
+        if not left:
+            return ""
+        names = "".join(f"<li><bdi>{escape(name)}</bdi></li>" for name in left[:_UNCITED_SHOWN])
+        more = f"<li>and {len(left) - _UNCITED_SHOWN} more</li>" if len(left) > _UNCITED_SHOWN else ""
+        return f"<details><summary>Not cited: {len(left)} of {len(sources)}</summary><ul>{names}{more}</ul></details>"
+
+
+def _apart(text: str) -> str:
+    # A direction that the text turns, and does not turn back, must not reach the marks.
+    return f"<bdi>{escape(text)}</bdi>" if text.strip() else escape(text)
+
+
+def _direction(text: str) -> str:
+    """Which way a text runs, by its first letter: a browser that is asked looks past what stands in ``<bdi>``."""
+    ways = {"L": "ltr", "R": "rtl", "AL": "rtl"}
+    found = (ways[kind] for kind in map(unicodedata.bidirectional, text) if kind in ways)
+    return next(found, "ltr")
+
+
+def _sign(label: Label) -> str:
+    return f'<span aria-hidden="true">{LABELS[label].sign}</span>'
+
+
+def _named(label: Label) -> str:
+    return f"{_sign(label)} {LABELS[label].name}"
+
+
+def _reasons(claim: Claim) -> str:
+    return "".join(f'<span class="ll-reason"><bdi>{escape(reason)}</bdi></span>' for reason in reasons(claim))

@@ -1,0 +1,141 @@
+"""What pictures show: the query's words with what each contributes, and how each word of a document answers them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latelens.embeddings import TokenEmbeddings, TokenKind
+from latelens.explanation.contrasting import matched_words
+from latelens.explanation.matches import Explanation, Match
+from latelens.explanation.words import group_rows, query_entries
+from latelens.ranking import Ranked
+from latelens.text.characters import words
+
+
+@dataclass(frozen=True)
+class LedgerLine:
+    """What one word of the query contributes to a score.
+
+    Attributes
+    ----------
+    label
+        The word as the query spells it; the tokens where rows belong to no word.
+    is_word
+        False for punctuation and for special, marker and expansion rows: one line a kind, last.
+    matches
+        The matches of the word's rows; the contribution is their sum.
+    matched
+        Words of the document that they found, in its order; empty where no row with text was.
+    """
+
+    label: str
+    kind: TokenKind
+    is_word: bool
+    matches: tuple[Match, ...]
+    matched: tuple[str, ...]
+
+    @property
+    def contribution(self) -> float:
+        """Sum of the similarities of the line's matches."""
+        return math.fsum(match.similarity for match in self.matches)
+
+
+def ledger(explanation: Explanation) -> tuple[LedgerLine, ...]:
+    """Lines whose contributions sum to the score: the query's words in order, then the rows that belong to none."""
+    return tuple(
+        LedgerLine(
+            label=label,
+            kind=kind,
+            is_word=start >= 0,
+            matches=tuple(explanation.matches[row] for row in rows.tolist()),
+            matched=matched_words(explanation, rows),
+        )
+        for label, kind, start, _, rows in query_entries(explanation.query)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class DocumentHeat:
+    """How each word of a document answers each line of the ledger.
+
+    Attributes
+    ----------
+    spans
+        (words, 2) int32, in order and disjoint: words, and marks between them that have a row of their own.
+    similarity
+        (lines, words) float32: the best similarity of any of the line's rows with any of the word's rows.
+    winners
+        (lines, words) bool: whether the word holds the best match of one of the line's rows.
+    asked
+        (lines,) bool: the lines that are words of the query; all of them where the query has no word.
+    """
+
+    spans: NDArray[np.int32]
+    similarity: NDArray[np.float32]
+    winners: NDArray[np.bool_]
+    asked: NDArray[np.bool_]
+
+    def warmth(self) -> NDArray[np.float32]:
+        """Each word's best similarity with any word of the query, (words,) float32."""
+        best: NDArray[np.float32] = self.similarity[self.asked].max(axis=0)
+        return best
+
+
+def document_heat(explanation: Explanation, lines: Sequence[LedgerLine]) -> DocumentHeat:
+    """Gather the similarity matrix by the lines of its ledger and by the words of its document."""
+    rows, present, starts = group_rows(explanation.document, units := _units(explanation.document))
+    shape = (len(lines), len(present))
+    similarity, winners = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
+    unit_of = np.full(len(explanation.document), -1)  # row -> index in `present`
+    unit_of[rows] = np.repeat(np.arange(len(present)), np.diff(starts))
+    for i, line in enumerate(lines):
+        asked = [match.query_row for match in line.matches]
+        if len(present):
+            best = explanation.similarity[asked].max(axis=0)  # (document rows,) float32
+            similarity[i] = np.maximum.reduceat(best[rows], starts[:-1])
+        found = unit_of[[match.document_row for match in line.matches]]
+        winners[i, found[found >= 0]] = True
+    is_word = np.array([line.is_word for line in lines], dtype=np.bool_)
+    return DocumentHeat(units[present], similarity, winners, is_word if is_word.any() else ~is_word)
+
+
+def top_similarity(query: TokenEmbeddings) -> float:
+    """The largest similarity of the query's rows with themselves: 1 for unit rows, and the end of its colour scale."""
+    return max(round(float((query.vectors**2).sum(axis=1).max()), 4), 1e-4)
+
+
+def one_query(ranked: Sequence[Ranked]) -> TokenEmbeddings:
+    """The query of a ranking.
+
+    Raises
+    ------
+    ValueError
+        If the ranking is empty, or its documents were scored for different queries.
+    """
+    if not ranked:
+        raise ValueError("nothing to show: the ranking is empty")
+    first, *others = (item.explanation.query for item in ranked)
+    for other in others:
+        if other.text != first.text or other.tokens != first.tokens:
+            raise ValueError(
+                f"a ranking has one query and this one has {first.text!r:.60} and {other.text!r:.60}; "
+                "show one ranking at a time"
+            )
+    return first
+
+
+def _units(document: TokenEmbeddings) -> NDArray[np.int32]:
+    """Words of the text, and marks between them that have a row of their own: (units, 2) int32."""
+    spans = words(document.text)
+    between = np.setdiff1d(document.content_rows(), group_rows(document, spans)[0])
+    marks = np.unique(document.spans[between], axis=0)
+    if not len(marks):
+        return spans
+    apart = np.append(True, marks[1:, 0] >= np.maximum.accumulate(marks[:-1, 1]))  # windows may cut "..." twice
+    spans = np.concatenate([spans, marks[apart]])
+    return spans[spans[:, 0].argsort(kind="stable")]

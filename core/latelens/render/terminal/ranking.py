@@ -1,0 +1,206 @@
+r"""Evidence in a terminal, with rich: colours where there are any, marks where there are none.
+
+Print what the functions give with rich: ``rich.print(format_ledger(explanation))``. Nothing in a text or a name is
+read as rich's markup, and no control character reaches the terminal: each is shown as ``\ufffd``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import regex
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from latelens.embeddings import TokenKind
+from latelens.explanation.contrasting import contrast
+from latelens.explanation.evidence import EvidenceSpan
+from latelens.explanation.matches import Explanation
+from latelens.ranking import Ranked
+from latelens.render.ledger import ledger
+from latelens.text.sentences import split_sentences
+
+_SENTENCE, _PHRASE, _PHRASE_WITHOUT_COLOUR = "bold", "bold black on bright_yellow", "bold underline"
+_BAR_WIDTH = 16
+_QUOTE_WIDTH = 40
+# Expansion rows may match dozens of words.
+_MATCHED_SHOWN = 4
+# What would move the cursor, colour the screen or turn the direction of reading, were it printed as it is.
+_LINE_END = r"\r\n|[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]"
+_DIRECTION = r"[\u202a-\u202e\u2066-\u2069]"
+_NOT_AS_IT_IS = regex.compile(
+    rf"(?P<line>[ \t]*(?:{_LINE_END})[ \t]*)|(?P<direction>{_DIRECTION})|[^\P{{Cc}}\t]|\p{{Cs}}"
+)
+
+
+class EvidenceText:
+    """A chunk with its evidence marked: sentences in bold, phrases on yellow, or ``»sentence.«`` without colour.
+
+    A line break inside a sentence is shown as a space.
+
+    >>> from rich.console import Console
+    >>> spans = [EvidenceSpan(6, 17, "They graze.", 3.0, 1.0, ("eat",), 11, 16)]
+    >>> Console(no_color=True, color_system=None).print(EvidenceText("Herd. They graze. Rain.", spans))
+    Herd. »They graze.« Rain.
+    """
+
+    def __init__(self, text: str, evidence: Sequence[EvidenceSpan]) -> None:
+        self.text = text
+        self.evidence = sorted(evidence, key=lambda span: span.start)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Called by rich."""
+        shown, places = printable_places(self.text)
+        if console.color_system is None:
+            marks = (">>", "<<") if options.ascii_only else ("»", "«")
+            yield self._marked(shown, places, *marks)
+        else:
+            yield self._styled(shown, places, _PHRASE_WITHOUT_COLOUR if console.no_color else _PHRASE)
+
+    def _styled(self, shown: str, places: list[int], phrase: str) -> Text:
+        styled = Text(shown)
+        for span in self.evidence:
+            styled.stylize(_SENTENCE, places[span.start], places[span.end])
+            styled.stylize(phrase, places[span.phrase_start], places[span.phrase_end])
+        return styled
+
+    def _marked(self, shown: str, places: list[int], opening: str, closing: str) -> Text:
+        marked, position = Text(), 0
+        for span in self.evidence:
+            start, end = places[span.start], places[span.end]
+            marked.append(shown[position:start] + opening + shown[start:end] + closing)
+            position = end
+        return marked.append(shown[position:])
+
+
+def format_ranking(
+    ranked: Sequence[Ranked], *, names: Sequence[str] | None = None, first_rank: int = 1
+) -> RenderableType:
+    """Show a ranking: each document with its evidence marked, and what each sentence earns for which words.
+
+    `names` are the documents' names, in the order in which they were given to `rerank`; `first_rank` is the first
+    one's number.
+    """
+    parts: list[RenderableType] = []
+    for rank, result in enumerate(ranked, start=first_rank):
+        name = f"document {result.index}" if names is None else printable(names[result.index])
+        relevance = "" if result.relevance is None else f"  relevance {result.relevance:.2f}"
+        heading = Text.assemble((f"{rank}. ", "bold"), (name, "bold cyan"), f"  score {result.score:.2f}{relevance}")
+        explanation = result.explanation
+        parts += [heading, Padding(EvidenceText(explanation.document.text, result.evidence), (0, 0, 0, 3))]
+        if result.evidence:
+            parts.append(Padding(_earned(result.evidence), (0, 0, 0, 3)))
+        if explanation.uncovered:
+            parts.append(Text(f"   nothing on: {printable(', '.join(explanation.uncovered))}", "italic"))
+        if not explanation.document.complete:
+            parts.append(Text("   some characters could not be read by the model", "italic"))
+        parts.append(Text())
+    return Group(*parts[:-1])
+
+
+def format_ledger(explanation: Explanation) -> RenderableType:
+    """Show what a score is made of: for each word of the query what it matched and what that adds.
+
+    Rows that stand for no word of the query, such as ``[CLS]``, are summed by kind. All rows add up to the score.
+    """
+    lines = ledger(explanation)
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
+    table.add_column("query word", "score", overflow="fold")
+    table.add_column("matched", overflow="fold")
+    table.add_column("adds", f"{explanation.score:.3f}", justify="right", no_wrap=True)
+    table.add_column("", width=_BAR_WIDTH)
+    most = max(line.contribution for line in lines)
+    for line in lines:
+        bar = ProgressBar(most, max(line.contribution, 0), _BAR_WIDTH, complete_style="yellow", finished_style="yellow")
+        asked = _asked(line.label, line.kind, is_word=line.is_word)
+        table.add_row(asked, _matched(line.matched), f"{line.contribution:.3f}", bar if most > 0 else "")
+    return table
+
+
+def format_contrast(a: Explanation, b: Explanation, *, names: tuple[str, str] = ("A", "B")) -> RenderableType:
+    """Show why A scores higher than B, or lower, for one query: each word's gain, largest differences first.
+
+    Raises
+    ------
+    ValueError
+        If the two explanations are not of one query.
+    """
+    difference = contrast(a, b)
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
+    table.add_column("query word", "score", overflow="fold")
+    for name, explanation in zip(names, (a, b), strict=True):
+        table.add_column(Text(f"in {printable(name)}"), overflow="fold")
+        table.add_column("adds", f"{explanation.score:.3f}", justify="right", no_wrap=True)
+    table.add_column("gain", f"{difference.gap:+.3f}", justify="right", no_wrap=True)
+    for entry in sorted(difference.words, key=lambda entry: -abs(entry.gain)):
+        sides = (_matched(entry.a_matched), f"{entry.a:.3f}", _matched(entry.b_matched), f"{entry.b:.3f}")
+        asked = _asked(entry.word, entry.kind, is_word=entry.query_start >= 0)
+        table.add_row(asked, *sides, Text(f"{entry.gain:+.3f}", "green" if entry.gain > 0 else "red"))
+    return table
+
+
+def printable(text: str) -> str:
+    r"""One line that is safe to print: no escape sequences, no line breaks.
+
+    >>> printable("a\x1b[31m b\nc")
+    'a\ufffd[31m b c'
+    """
+    return "".join(shown for _, shown in _pieces(text))
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """Pieces of a text, each as it is and as it is printed; line ends are printed as spaces."""
+    position = 0
+    for match in _NOT_AS_IT_IS.finditer(text):
+        before = text[position : match.start()]
+        yield before, before
+        yield match.group(), " " if match["line"] else "" if match["direction"] else "\ufffd"
+        position = match.end()
+    yield text[position:], text[position:]
+
+
+def printable_places(text: str) -> tuple[str, list[int]]:
+    """Text to print, and where each character of `text`, and its end, stands there."""
+    inside = bytearray(len(text) + 1)  # 1 where a sentence is
+    for start, end in split_sentences(text):
+        inside[start:end] = b"\1" * (end - start)
+    shown: list[str] = []
+    places: list[int] = []
+    length = 0
+    for piece, printed in _pieces(text):
+        as_it_is, first, last = piece == printed, len(places), len(places) + len(piece) - 1
+        if not as_it_is and printed == " " and not (inside[first] and inside[last]):
+            printed = "\n" + piece[len(piece.rstrip(" \t")) :]  # with the next line's indentation
+        places += range(length, length + len(piece)) if as_it_is else [length] * len(piece)
+        shown.append(printed)
+        length += len(printed)
+    return "".join(shown), [*places, length]
+
+
+def _earned(evidence: Sequence[EvidenceSpan]) -> RenderableType:
+    """For each sentence what it earns, how it begins and the words that it answers."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, max_width=_QUOTE_WIDTH)
+    table.add_column(overflow="fold")
+    for span in evidence:
+        answered = Text("<- ").append(printable(", ".join(span.query_words)) or "-", "cyan")
+        table.add_row(Text(f"{span.score:.2f}", "bold"), Text(printable(span.text), overflow="ellipsis"), answered)
+    return table
+
+
+def _asked(label: str, kind: TokenKind, *, is_word: bool) -> Text:
+    if is_word:
+        return Text(printable(label), "bold")
+    named = "punctuation" if kind is TokenKind.CONTENT else kind.name.lower()
+    return Text.assemble(printable(label), (f" ({named})", "italic"))
+
+
+def _matched(found: Sequence[str]) -> Text:
+    more = len(found) - _MATCHED_SHOWN
+    shown = Text(printable(", ".join(found[:_MATCHED_SHOWN])) or "-")
+    return shown.append(f" and {more} more", "italic") if more > 0 else shown

@@ -1,0 +1,238 @@
+"""The command: what it prints is exact, and what it cannot do it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_encoder import FakeEncoder
+from tiny_pdf import tiny_pdf
+
+import latelens
+from latelens import Calibration
+from latelens.cli import command, main
+from latelens.cli.files import read_file
+
+NOTES = "# Dogs\r\n\r\nDogs must wait outside.\r\n\r\n# Range\r\n\r\nIt rains. Herds eat grass\r\nevery day."
+
+
+@pytest.fixture
+def notes(tmp_path, monkeypatch) -> str:
+    """A file of two passages, and the encoder for logic in place of any model."""
+    monkeypatch.setattr(command, "load_encoder", FakeEncoder)
+    monkeypatch.chdir(tmp_path)
+    Path("notes.md").write_bytes(NOTES.encode())
+    return "notes.md"
+
+
+def refusal(capsys, *arguments: str) -> str:
+    """What is said when arguments are refused with status 2, before or after they are parsed."""
+    try:
+        status = main(arguments)
+    except SystemExit as stopped:
+        status = stopped.code
+    said = capsys.readouterr()
+    assert (status, said.out) == (2, "")
+    return said.err
+
+
+def test_the_best_passages_are_printed_with_their_evidence_and_place(notes, capsys):
+    assert main(["herds eat grass", notes, "--top", "1"]) == 0
+    said = capsys.readouterr()
+    lines = [line.rstrip() for line in said.out.splitlines()]
+    assert lines[0] == "1. notes.md:5  score 4.00"
+    assert lines[1:5] == ["   # Range", "", "   It rains. »Herds eat grass every day.«", "   1.00  Herds eat grass every day.  <- herds, eat, grass"]  # fmt: skip # noqa: E501
+    assert lines[-1] == "best 1 of 2 passages of 1 file, by offline/all-MiniLM-L6-v2"
+    assert said.err == ""
+
+
+def test_json_gives_positions_in_the_files_text(notes, capsys):
+    assert main(["herds eat grass", notes, "--json", "--why"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["question"], found["files"], found["passages"]) == ("herds eat grass", 1, 2)
+    best, other = found["results"]
+    assert NOTES[best["start"] : best["end"]] == best["text"]
+    (evidence,) = best["evidence"]
+    assert NOTES[evidence["start"] : evidence["end"]] == evidence["text"] == "Herds eat grass\r\nevery day."
+    assert NOTES[evidence["phrase_start"] : evidence["phrase_end"]] == "Herds eat grass"
+    assert (best["rank"], best["file"], best["line"], best["page"]) == (1, "notes.md", 5, None)
+    assert sum(line["contribution"] for line in best["ledger"]) == best["score"] == 4.0
+    assert other["score"] == 1.0
+
+
+def test_pages_of_a_pdf_are_named(notes, capsys):
+    pytest.importorskip("pypdfium2")
+    Path("paper.pdf").write_bytes(tiny_pdf("It rains.", "", "Herds eat grass."))
+    assert main(["eat grass", "paper.pdf", "-n", "1"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("1. paper.pdf, page 3  score 3.00")
+    assert said.err == "latelens: paper.pdf: no text layer on page 2 of 3: not read\n"
+    assert main(["eat grass", "paper.pdf", "-n", "1", "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["page"] == 3
+    assert read_file("paper.pdf").text[result["start"] : result["end"]] == "Herds eat grass."
+
+
+def test_why_prints_a_ledger_after_each_passage(notes, capsys):
+    assert main(["eat grass", notes, "--why"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("query word") == 2
+    assert "2. notes.md:1" in out
+
+
+def test_files_that_cannot_be_read_are_said_and_the_others_searched(notes, capsys):
+    Path("program.txt").write_bytes(b"\0\1")
+    Path("empty.txt").write_bytes(b"")
+    Path("picture.png").write_bytes(b"x")
+    assert main(["grass", "."]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "latelens: .: passed over 1 file of other types (.png); name a file to read it whatever its type",
+        "latelens: empty.txt: is empty",
+        "latelens: skipped program.txt: is no text but binary; if it is UTF-16 without a byte order mark, give its "
+        "encoding",
+    ]
+
+
+def test_nothing_found_is_status_1(notes, capsys):
+    Path("empty.txt").touch()
+    assert main(["grass", "empty.txt"]) == 1
+    assert main(["grass", notes, "--min-score", "9", "--json", "--html", "report.html"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["results"] == []
+    assert said.err.endswith("latelens: nothing found in 2 passages of 1 file\n")
+    assert not Path("report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["q"], "the following arguments are required: FILE"),
+        (["", "notes.md"], "the question is empty; put it first, in quotes"),
+        (["notes.md", "what is it"], "the question comes first, then the files; 'notes.md' is a file"),
+        (["q", "gone.txt"], "there is no file 'gone.txt'"),
+        (["q", "notes.md", "--top", "0"], "must be a whole number from 1, got '0'"),
+        (["q", "notes.md", "--min-score", "nan"], "must be a number, got 'nan'"),
+        (["q", "notes.md", "--min-relevance", "2"], "must be between 0 and 1, got '2'"),
+        (["q", "notes.md", "--encoding", "hex"], "Python knows no encoding 'hex'"),
+        (["q", "notes.md", "--cache", "notes.md"], "path must name a folder, but 'notes.md' is a file"),
+        (["q", "notes.md", "--html", "no/report.html"], "there is no folder 'no'"),
+        (["q", "notes.md", "--html", "notes.md"], "'notes.md' is one of the files to read, and would be overwritten"),
+        (["q", "notes.md", "--plot", "."], "'.' is a folder; name a file"),
+        (["q", "notes.md", "--plot", "picture.txt"], "must end in one of"),
+        (["q", "binary.txt"], "there is no file to search"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_status_2_and_nothing_on_standard_output(notes, capsys, arguments, message):
+    Path("binary.txt").write_bytes(b"\0")
+    assert message in refusal(capsys, *arguments)
+    assert Path("notes.md").read_bytes() == NOTES.encode()
+
+
+def test_a_missing_model_or_package_is_status_2_and_names_the_next_step(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").write_text("text")
+    assert "could not find the model 'no/model'" in refusal(capsys, "q", "a.txt", "--model", "no/model")
+    monkeypatch.setitem(sys.modules, "bs4", None)
+    Path("a.html").write_text("text")
+    assert "pip install 'latelens[files]'" in refusal(capsys, "q", "a.html")
+
+
+def test_a_picture_of_the_best_passage_is_written(notes, capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["eat grass", notes, "--plot", "out.png"]) == 0
+    assert Path("out.png").read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().err == "latelens: wrote out.png\n"
+
+
+def test_a_report_names_every_passage_and_is_escaped(notes, capsys):
+    Path("evil.txt").write_text("Herds eat <script>alert(1)</script> grass.")
+    assert main(["eat grass", notes, "evil.txt", "--html", "report.html"]) == 0
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert all(place in page for place in ("notes.md:5", "notes.md:1", "evil.txt:1"))
+    assert "<script>alert(1)" not in page
+    assert capsys.readouterr().err == "latelens: wrote report.html\n"
+
+
+def test_a_cache_makes_the_second_question_read_nothing(notes, capsys, monkeypatch):
+    encoders = []
+    monkeypatch.setattr(command, "load_encoder", lambda model: encoders.append(FakeEncoder()) or encoders[-1])
+    for question in ("grass", "rain"):
+        assert main([question, notes, "--cache", "kept"]) == 0
+    assert [len(encoder.encoded) for encoder in encoders] == [2, 0]
+
+
+def test_a_warning_of_the_library_is_one_line(notes, capsys, monkeypatch):
+    def load(model):
+        latelens.encoders.loading.say_licence("jinaai/jina-colbert-v2")
+        return FakeEncoder()
+
+    monkeypatch.setattr(command, "load_encoder", load)
+    assert main(["grass", notes]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("latelens: warning: jinaai/jina-colbert-v2")
+
+
+def test_ctrl_c_is_status_130(notes, capsys, monkeypatch):
+    def interrupt(model):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "load_encoder", interrupt)
+    assert main(["grass", notes]) == 130
+    assert capsys.readouterr().err == "latelens: interrupted\n"
+
+
+def run(*arguments: str, text: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR", "NO_COLOR")}
+    command_line = [sys.executable, "-m", "latelens", *arguments]
+    return subprocess.run(command_line, input=text, capture_output=True, env={**kept, **variables}, timeout=300)
+
+
+def test_a_pipe_gets_plain_text_of_80_columns_whatever_its_encoding(tmp_path):
+    text = "Children under six get in free. ½ price \x1b[31mfor students. Кофе. " + "Tickets cost nine euros. " * 5
+    done = run("How much do I pay for my toddler?", "-", text=text.encode(), PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.count(b">>") == done.stdout.count(b"<<") > 0
+    assert b">>Tickets cost nine euros.<<" in b" ".join(done.stdout.split())
+    assert b"\x1b" not in done.stdout
+    assert max(map(len, done.stdout.decode("ascii").splitlines())) <= 80 + 5 * len(
+        "½\ufffdКофе"
+    )  # \\u041a for one character
+
+
+def test_version_and_help_are_quick_and_load_no_model(tmp_path):
+    done = run("--version")
+    assert done.stdout.decode().strip() == f"latelens {latelens.__version__}"
+    done = run("--help", COLUMNS="80")
+    assert b"--min-score" in done.stdout
+    assert max(map(len, done.stdout.decode().splitlines())) <= 80
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX does")
+def test_ctrl_c_ends_without_a_traceback(tmp_path):
+    fifo = tmp_path / "endless.txt"
+    os.mkfifo(fifo)
+    process = subprocess.Popen([sys.executable, "-m", "latelens", "q", str(fifo)], stderr=subprocess.PIPE)
+    writer = fifo.open("wb")  # opens once the command reads
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1].decode().endswith("latelens: interrupted\n")
+    writer.close()
+    assert process.returncode == 130
+
+
+class Calibrated(FakeEncoder):
+    calibration = Calibration("fake", strength=10.0, length=0.0, intercept=-5.0, fitted_on="by hand")
+
+
+def test_a_threshold_on_relevance_keeps_what_answers_and_needs_a_calibration(notes, capsys, monkeypatch):
+    assert "has no calibration" in refusal(capsys, "herds eat grass", notes, "--min-relevance", "0.5")
+    monkeypatch.setattr(command, "load_encoder", Calibrated)
+    assert main(["herds eat grass", notes, "--min-relevance", "0.5"]) == 0
+    assert capsys.readouterr().out.startswith("1. notes.md:5  score 4.00  relevance 0.9")
+    assert main(["herds eat grass", notes, "--min-relevance", "1"]) == 1

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import re
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+import tiny_models
+
+import latelens
+from latelens import list_models, load_encoder
+from latelens.encoders import DEFAULT_MODEL, OFFLINE_MODEL
+from latelens.encoders.catalogue import as_markdown, say_licence
+
+README = Path(__file__).resolve().parents[3] / "README.md"
+
+
+def test_names_are_unique_hub_ids() -> None:
+    names = [model.name for model in list_models()]
+    assert len({name.casefold() for name in names}) == len(names)
+    assert all(re.fullmatch(r"[\w-]+/[\w-][\w.-]*", name) for name in names)
+    assert {DEFAULT_MODEL, OFFLINE_MODEL} <= set(names)
+    assert all(isinstance(model, latelens.ModelInfo) for model in list_models())
+
+
+def test_readme_holds_exactly_the_table_of_the_data() -> None:
+    section = README.read_text(encoding="utf-8").split("\n## Models\n")[1].split("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("|")]
+    assert table == as_markdown().splitlines(), "run `python -m latelens.encoders.catalogue` and paste what it prints"
+
+
+def test_every_row_of_the_table_has_every_column() -> None:
+    assert {row.count("|") for row in as_markdown().splitlines()} == {8}
+    assert "None" not in as_markdown()
+
+
+def test_a_non_commercial_licence_is_said_before_the_model_is_looked_for() -> None:
+    with (
+        pytest.warns(UserWarning, match=r"jina-colbert-v2 is published under CC-BY-NC-4\.0.*commercially") as said,
+        pytest.raises(ValueError, match="could not find the model 'jinaai/jina-colbert-v2'"),
+    ):
+        load_encoder("jinaai/jina-colbert-v2")
+    licences = [warning for warning in said if "published under" in str(warning.message)]
+    assert [warning.filename for warning in licences] == [__file__]
+
+
+@pytest.mark.parametrize("name", [m.name for m in list_models() if m.name != "jinaai/jina-colbert-v2"] + ["a/b", ""])
+def test_other_models_load_without_a_word_about_licences(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        say_licence(name)
+
+
+def test_the_packaged_model_is_as_the_table_says(offline: latelens.Encoder) -> None:
+    (row,) = [model for model in list_models() if model.name == OFFLINE_MODEL]
+    assert offline.dim == row.dim
+    assert offline.encode_queries(["a query"])[0].vectors.shape[1] == row.dim
+
+
+def test_a_checkpoint_named_like_a_known_model_keeps_its_own_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "colbert-ir/colbertv2.0"
+    shutil.copytree(tiny_models.checkpoint("wordpiece-pylate"), tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    encoder = load_encoder(name, device="cpu")
+    (row,) = [model for model in list_models() if model.name == name]
+    assert encoder.dim == tiny_models.DIM != row.dim
+    text = "The ship counts the old lighthouse. " * 40
+    same = tiny_models.encoder("wordpiece-pylate").encode_documents([text])[0]
+    assert encoder.encode_documents([text])[0].vectors.shape == same.vectors.shape
