@@ -13,7 +13,8 @@ from latelens.explanation.contrasting import Contrast, WordGain, contrast
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
 from latelens.explanation.matches import Explanation, Match, explain
 from latelens.explanation.misses import Miss, WordMiss, explain_miss
-from latelens.ranking import Ranked, Ranking, rerank
+from latelens.explanation.results import Ranked, Ranking
+from latelens.ranking import rerank
 
 __all__ = [
     "Attribution",

@@ -87,6 +87,11 @@ class TokenEmbeddings:
         labels = sum(len(token) for token in self.tokens) + 56 * len(self.tokens)
         return self.vectors.nbytes + self.spans.nbytes + self.kinds.nbytes + labels + len(self.text)
 
+    @property
+    def is_page_image(self) -> bool:
+        """Whether rows stand for patches of a page image, and none for text."""
+        return bool((self.kinds == TokenKind.PATCH).any()) and not len(self.content_rows())
+
     def content_rows(self) -> NDArray[np.intp]:
         """Indices of the rows that stand for visible text, in order: control, marker and expansion rows are out."""
         return np.flatnonzero((self.kinds == TokenKind.CONTENT) & (self.spans[:, 0] >= 0))

@@ -5,60 +5,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.calibration import Calibration
-from latelens.explanation.evidence import EvidenceSpan, find_evidence
+from latelens.explanation.evidence import find_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.matches import explain as explain_score
+from latelens.explanation.results import ExplainMode, Ranked, Ranking
 from latelens.text.characters import is_visible
-
-ExplainMode = Literal["off", "evidence", "tokens"]
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """One document of a ranking.
-
-    Attributes
-    ----------
-    index
-        Position of the document in the input.
-    score
-        MaxSim: the sum of the explanation's matches.
-    explanation
-        Every match behind the score.
-    evidence
-        The sentences that answer the query, best first; empty with ``explain="off"``.
-    relevance
-        Probability, 0..1, that the document answers the query; None where the encoder has no calibration.
-    """
-
-    index: int
-    score: float
-    explanation: Explanation
-    evidence: tuple[EvidenceSpan, ...]
-    relevance: float | None = None
-
-    def _repr_html_(self) -> str:
-        """Called by notebooks; `latelens.render.html.ranking.report` shows a whole ranking."""
-        from latelens.render.html.ranking import show_one
-
-        return show_one(self.explanation, self.evidence, heading=f"document {self.index}", relevance=self.relevance)
-
-
-class Ranking(list[Ranked]):
-    """What `rerank` returns: a list that a notebook shows as a report."""
-
-    def _repr_html_(self) -> str:
-        """Called by notebooks."""
-        from latelens.render.html.ranking import report
-
-        return report(self)._repr_html_() if self else "<p>No document was kept.</p>"
 
 
 def rerank(

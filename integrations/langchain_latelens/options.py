@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from latelens.ranking import ExplainMode
+from latelens.explanation.results import ExplainMode
 
 
 class Options(TypedDict, total=False):

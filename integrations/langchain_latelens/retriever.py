@@ -22,9 +22,10 @@ from latelens.bridge.retrieval import Wanted, aretrieve, check_searcher, put, re
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
 from latelens.explanation.matches import Explanation
+from latelens.explanation.results import ExplainMode
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Filter, Searcher
-from latelens.ranking import ExplainMode, rerank
+from latelens.ranking import rerank
 
 
 class LateInteractionRetriever(BaseRetriever):

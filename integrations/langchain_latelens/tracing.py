@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -16,14 +16,34 @@ from langchain_core.documents import Document
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list, patch_config, var_child_runnable_config
 
-if TYPE_CHECKING:
-    from langchain_latelens.retriever import LateInteractionRetriever
-
 Configs = RunnableConfig | list[RunnableConfig] | None
 
 
+class TracedRetriever(Protocol):
+    """What tracing asks of a retriever."""
+
+    @property
+    def tags(self) -> list[str] | None:
+        """Tags of every run."""
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        """Metadata of every run."""
+
+    def get_name(self) -> str:
+        """What a run is called."""
+
+    def retrieve_many(self, queries: Sequence[str], **asked: Any) -> Sequence[list[Document]]:
+        """Documents for each query."""
+
+    async def aretrieve_many(self, queries: Sequence[str], **asked: Any) -> Sequence[list[Document]]:
+        """Documents for each query."""
+
+    def _get_ls_params(self, **asked: Any) -> Any: ...
+
+
 def batch(
-    retriever: LateInteractionRetriever, inputs: list[str], config: Configs, *, return_exceptions: bool, **asked: Any
+    retriever: TracedRetriever, inputs: list[str], config: Configs, *, return_exceptions: bool, **asked: Any
 ) -> list[list[Document]]:
     """Retrieve for each query; each slice of ``max_concurrency`` queries is encoded together."""
     configs = get_config_list(config, len(inputs))
@@ -34,7 +54,7 @@ def batch(
 
 
 async def abatch(
-    retriever: LateInteractionRetriever, inputs: list[str], config: Configs, *, return_exceptions: bool, **asked: Any
+    retriever: TracedRetriever, inputs: list[str], config: Configs, *, return_exceptions: bool, **asked: Any
 ) -> list[list[Document]]:
     """Like `batch`, off the event loop."""
     configs = get_config_list(config, len(inputs))
@@ -60,7 +80,7 @@ def _slices(configs: Sequence[RunnableConfig]) -> Iterator[slice]:
 
 
 def _batch(
-    retriever: LateInteractionRetriever,
+    retriever: TracedRetriever,
     queries: list[str],
     configs: list[RunnableConfig],
     return_exceptions: bool,
@@ -89,7 +109,7 @@ def _batch(
 
 
 async def _abatch(
-    retriever: LateInteractionRetriever,
+    retriever: TracedRetriever,
     queries: list[str],
     configs: list[RunnableConfig],
     return_exceptions: bool,
@@ -117,7 +137,7 @@ async def _abatch(
     return found
 
 
-def _managed(retriever: LateInteractionRetriever, config: RunnableConfig, asked: dict[str, Any]) -> dict[str, Any]:
+def _managed(retriever: TracedRetriever, config: RunnableConfig, asked: dict[str, Any]) -> dict[str, Any]:
     """What `BaseRetriever.invoke` gives to a callback manager."""
     return {
         "inheritable_callbacks": config.get("callbacks"),
@@ -128,14 +148,14 @@ def _managed(retriever: LateInteractionRetriever, config: RunnableConfig, asked:
     }
 
 
-def _try(retriever: LateInteractionRetriever, query: str, asked: dict[str, Any]) -> list[Document] | Exception:
+def _try(retriever: TracedRetriever, query: str, asked: dict[str, Any]) -> list[Document] | Exception:
     try:
         return retriever.retrieve_many([query], **asked)[0]
     except Exception as error:
         return error
 
 
-async def _atry(retriever: LateInteractionRetriever, query: str, asked: dict[str, Any]) -> list[Document] | Exception:
+async def _atry(retriever: TracedRetriever, query: str, asked: dict[str, Any]) -> list[Document] | Exception:
     try:
         return (await retriever.aretrieve_many([query], **asked))[0]
     except Exception as error:

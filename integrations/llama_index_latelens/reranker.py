@@ -26,7 +26,8 @@ from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.cache_setting import describe_cache, open_cache
 from latelens.encoders.lazy import LazyEncoder
 from latelens.explanation.matches import Explanation
-from latelens.ranking import ExplainMode, Ranked, check_options, rerank
+from latelens.explanation.results import ExplainMode, Ranked
+from latelens.ranking import check_options, rerank
 from llama_index_latelens.evidence import with_metadata
 
 dispatcher = get_dispatcher(__name__)

@@ -20,9 +20,10 @@ from latelens.bridge.retrieval import Wanted, aretrieve, check_searcher, put, re
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
 from latelens.explanation.matches import Explanation
+from latelens.explanation.results import ExplainMode
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Filter, Searcher
-from latelens.ranking import ExplainMode, rerank
+from latelens.ranking import rerank
 from llama_index_latelens.filters import to_filter
 from llama_index_latelens.nodes import Parents, parent_finder, scored_node, text_of, to_chunks
 

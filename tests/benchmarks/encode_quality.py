@@ -6,7 +6,6 @@ A folder holds `qrels.tsv` (a header, then query, document and relevance, tab-se
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ from evidence_tasks import Dataset, read_dataset
 from numpy.typing import NDArray
 
 from latelens import Encoder, TokenEmbeddings, explain, find_evidence
+from latelens.evaluation.data import read_judgements
+from latelens.evaluation.measures import ndcg
 from latelens.maxsim import maxsim, pack
 
 CUTOFF = 10
@@ -54,7 +55,7 @@ class Quality:
 
 def qualities(encoders: Mapping[str, Encoder], folder: Path) -> dict[str, Quality]:
     """Every path's quality; the one named "exact" is what the others are compared with."""
-    dataset, relevant = read_dataset(folder), read_relevant(folder)
+    dataset, relevant = read_dataset(folder), read_judgements(folder / "qrels.tsv")
     exact, found = encode(encoders["exact"], dataset), {}
     for name, encoder in encoders.items():
         encoded = exact if name == "exact" else encode(encoder, dataset)
@@ -102,19 +103,3 @@ def hits(encoded: Encoded, dataset: Dataset) -> list[float]:
         best = sentence_of((spans[0].start, spans[0].end), task.sentences) if spans else None
         found.append(float(best in task.gold_sentences))
     return found
-
-
-def ndcg(ranked: Sequence[str], relevant: dict[str, int]) -> float:
-    """Järvelin and Kekäläinen (2002), linear gain; 0 for a query without a relevant document."""
-    gained = sum(relevant.get(document, 0) / math.log2(rank) for rank, document in enumerate(ranked, 2))
-    best = sorted(relevant.values(), reverse=True)[:CUTOFF]
-    return gained / (sum(gain / math.log2(rank) for rank, gain in enumerate(best, 2)) or 1.0)
-
-
-def read_relevant(folder: Path, name: str = "qrels.tsv") -> dict[str, dict[str, int]]:
-    """Relevance of documents, by query."""
-    relevant: dict[str, dict[str, int]] = {}
-    for line in (folder / name).read_text(encoding="utf-8").splitlines()[1:]:
-        query, document, relevance = line.split("\t")
-        relevant.setdefault(query, {})[document] = int(relevance)
-    return relevant

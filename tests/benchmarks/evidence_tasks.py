@@ -7,13 +7,12 @@ decides. `mode` says what is enough: "any" span, "all" of them, or "any_group" o
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latelens.evaluation.data import digest_of, is_for_tuning, read_lines
 from latelens.text.sentences import split_sentences
 
 Span = tuple[int, int]
@@ -72,11 +71,11 @@ def read_dataset(folder: Path, *, split: str = "all", limit: int | None = None, 
     """
     documents = {
         line["id"]: Document(line["id"], line.get("title", ""), line["text"], _pairs(line.get("sents")))
-        for line in _lines(folder / "corpus.jsonl")
+        for line in read_lines(folder / "corpus.jsonl")
     }
-    queries = {line["id"]: line["text"] for line in _lines(folder / f"{prefix}queries.jsonl")}
+    queries = {line["id"]: line["text"] for line in read_lines(folder / f"{prefix}queries.jsonl")}
     tasks: dict[str, list[Task]] = {}
-    for line in _lines(folder / f"{prefix}evidence.jsonl"):
+    for line in read_lines(folder / f"{prefix}evidence.jsonl"):
         if split == "all" or split_of(line["qid"]) == split:
             tasks.setdefault(line["qid"], []).append(_task(line, queries[line["qid"]], documents[line["docid"]]))
     if not tasks:
@@ -84,13 +83,13 @@ def read_dataset(folder: Path, *, split: str = "all", limit: int | None = None, 
             f"no query of {folder} is in the split {split!r} (the sha1 of the id decides); measure with --split all, "
             "or on a larger part of the data set"
         )
-    kept = sorted(tasks, key=_digest)[:limit]
+    kept = sorted(tasks, key=digest_of)[:limit]
     name = "/".join(folder.resolve().parts[-3:]) + (f" ({prefix.rstrip('_')})" if prefix else "")
     return Dataset(name, tuple(documents.values()), tuple(task for qid in kept for task in tasks[qid]))
 
 
 def split_of(query_id: str) -> str:
-    return "tune" if _digest(query_id)[0] in "01234567" else "report"
+    return "tune" if is_for_tuning(query_id) else "report"
 
 
 def touched(spans: Sequence[Span], sentences: Sequence[Span]) -> frozenset[int]:
@@ -118,15 +117,5 @@ def _task(line: dict[str, Any], query: str, document: Document) -> Task:
     return Task(line["qid"], query, document, tuple(sentences), tuple(answers), tuple(gold))
 
 
-def _digest(query_id: str) -> str:
-    return hashlib.sha1(query_id.encode()).hexdigest()
-
-
 def _pairs(spans: Sequence[Sequence[int]] | None) -> tuple[Span, ...] | None:
     return None if spans is None else tuple((start, end) for start, end in spans)
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)

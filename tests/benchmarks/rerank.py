@@ -6,11 +6,11 @@ python tests/benchmarks/rerank.py [FOLDER]    FOLDER: a corpus.jsonl of {"id", "
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from latelens import find_evidence, load_encoder
 from latelens.encoders.cache import EmbeddingCache
+from latelens.evaluation.data import read_lines
 from latelens.explanation.matches import explain
 from latelens.maxsim import maxsim, pack
 from latelens.ranking import rerank
@@ -28,8 +29,7 @@ DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "data" / "squad_dev" 
 
 
 def read(path: Path, count: int) -> list[str]:
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line)["text"] for _, line in zip(range(count), lines, strict=False)]
+    return [line["text"] for line in islice(read_lines(path), count)]
 
 
 def medians(paths: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:

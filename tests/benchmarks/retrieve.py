@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from encode_quality import ndcg
 from numpy.typing import NDArray
 from retrieve_rows import Collection, KnownRows, SyntheticRows, real
 
 from latelens import load_encoder
+from latelens.evaluation.measures import ndcg
 from latelens.index import BM25, ExactIndex, Index
 
 CUTOFF = 10

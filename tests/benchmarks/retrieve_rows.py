@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from encode_quality import read_relevant
 from numpy.typing import NDArray
 
 from latelens import EmbeddingCache, Encoder, TokenEmbeddings
+from latelens.evaluation.data import read_judgements, read_lines
 from latelens.index import Chunk
 
 # A synthetic chunk is four runs of 25 neighbouring rows, each run from another paragraph, and noise of this length
@@ -85,18 +84,18 @@ class SyntheticRows:
         return _unit(rows + noise)
 
 
-def real(model: Encoder, data: Path, work: Path) -> tuple[KnownRows, dict[str, str], dict[str, dict[str, int]]]:
+def real(model: Encoder, data: Path, work: Path) -> tuple[KnownRows, dict[str, str], dict[str, dict[str, float]]]:
     """SQuAD's paragraphs, then 2,500 of SciFact's abstracts; encoding takes minutes once and is kept under `work`.
 
     Also SciFact's document ids by text, and the relevance of documents by the text of a claim.
     """
     squad, scifact = data / "squad_dev" / "norm", data / "scifact" / "norm"
-    texts = [row["text"] for row in _read(squad / "corpus.jsonl")]
+    texts = [row["text"] for row in read_lines(squad / "corpus.jsonl")]
     abstracts = {
-        f"{row['title']} {row['text']}": row["id"] for row in _read(scifact / "corpus.jsonl")
+        f"{row['title']} {row['text']}": row["id"] for row in read_lines(scifact / "corpus.jsonl")
     }  # title and text, as BEIR does
-    claims = {row["id"]: row["text"] for row in _read(scifact / "queries.jsonl")}
-    questions = [row["text"] for row in _read(squad / "queries.jsonl")][::50]
+    claims = {row["id"]: row["text"] for row in read_lines(scifact / "queries.jsonl")}
+    questions = [row["text"] for row in read_lines(squad / "queries.jsonl")][::50]
     cache = EmbeddingCache(work / "rows", max_bytes=0)
     documents = dict.fromkeys([*texts, *abstracts])
     encoded = cache.encode_documents(model, list(documents), show_progress=True)
@@ -106,12 +105,8 @@ def real(model: Encoder, data: Path, work: Path) -> tuple[KnownRows, dict[str, s
         dict(zip(documents, encoded, strict=True)),
         dict(zip(queries, model.encode_queries(queries), strict=True)),
     )
-    relevant = read_relevant(scifact, "qrels_beir.tsv")
+    relevant = read_judgements(scifact / "qrels_beir.tsv")
     return known, abstracts, {claims[query]: found for query, found in relevant.items()}
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _principal_axes(rows: NDArray[np.float32]) -> NDArray[np.float32]:

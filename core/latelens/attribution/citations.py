@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from latelens.shown import ShowsInNotebooks
+
 Label = Literal["corroborated", "weak", "no_evidence", "not_checkable", "supported", "contradicted"]
 
 
@@ -97,7 +99,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Attribution:
+class Attribution(ShowsInNotebooks):
     """An answer, cut into claims, each with the spans that bear it.
 
     Attributes
@@ -155,12 +157,6 @@ class Attribution:
             pieces += [self.answer[reached : claim.end], *(f"[{number}]" for number in numbers)]
             reached = claim.end
         return "".join([*pieces, self.answer[reached:]])
-
-    def _repr_html_(self) -> str:
-        """Called by notebooks."""
-        from latelens.render.html.answer import show
-
-        return show(self)
 
 
 def _place(citation: Citation) -> tuple[int, int, int]:

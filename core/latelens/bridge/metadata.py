@@ -8,7 +8,7 @@ from typing import Any
 
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Match
-from latelens.ranking import Ranked
+from latelens.explanation.results import Ranked
 
 KEY = "latelens"
 VERSION = 1
@@ -154,6 +154,7 @@ def _token(match: Match, query: str, document: str) -> dict[str, Any]:
         "end": span[1],
         "similarity": match.similarity,
         "kind": match.kind.name.lower(),
+        "document_kind": match.document_kind.name.lower(),
     }
 
 

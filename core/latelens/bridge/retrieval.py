@@ -21,10 +21,11 @@ from latelens.bridge.parents import (
 )
 from latelens.encoders import Encoder
 from latelens.explanation.evidence import find_evidence
+from latelens.explanation.results import ExplainMode, Ranked
 from latelens.index.arguments import check_ids
 from latelens.index.filters import parse_filter
 from latelens.index.protocol import Chunk, Filter, Hit, Index, Searcher
-from latelens.ranking import ExplainMode, Ranked, check_options, rank_explained
+from latelens.ranking import check_options, rank_explained
 
 # Chunks to look at for each whole document that is wanted: at first, and at most where few documents hold them all.
 _FIRST, _MOST = 4, 64

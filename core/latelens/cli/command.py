@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from latelens.cli.arguments import default_model, parse_arguments
 from latelens.cli.files import FileText, UnreadableFile, find_files, read_file
 from latelens.cli.output import as_json, check_plot, show, write_html, write_plot
-from latelens.cli.search import Hit, Passage, cut, search
+from latelens.cli.search import Finding, Passage, cut, search
 from latelens.encoders import Encoder, load_encoder
 from latelens.encoders.cache import EmbeddingCache
 from latelens.render.terminal.ranking import printable
@@ -131,7 +131,7 @@ def _load(model: str) -> Encoder:
 
 def _search(
     parsed: argparse.Namespace, passages: Sequence[Passage], encoder: Encoder, cache: EmbeddingCache | None
-) -> list[Hit]:
+) -> list[Finding]:
     with _progress() as progress:
         task = progress.add_task("Searching passages", total=len(passages))
         return search(
@@ -146,7 +146,9 @@ def _search(
         )
 
 
-def _print(parsed: argparse.Namespace, hits: list[Hit], encoder: Encoder | None, *, files: int, passages: int) -> None:
+def _print(
+    parsed: argparse.Namespace, hits: list[Finding], encoder: Encoder | None, *, files: int, passages: int
+) -> None:
     model = encoder.name if encoder else None
     if parsed.json:
         text = as_json(hits, question=parsed.question, model=model, files=files, passages=passages, why=parsed.why)

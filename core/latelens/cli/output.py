@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from latelens.cli.search import Hit
+from latelens.cli.search import Finding
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.render.ledger import ledger
 from latelens.render.terminal.ranking import format_ledger, format_ranking
@@ -17,7 +17,7 @@ from latelens.render.terminal.ranking import format_ledger, format_ranking
 VERSION = 1
 
 
-def show(hits: Sequence[Hit], *, why: bool) -> RenderableType:
+def show(hits: Sequence[Finding], *, why: bool) -> RenderableType:
     """The passages, best first, each followed by its ledger if asked for."""
     names = [hit.passage.place for hit in hits]
     if not why:
@@ -28,7 +28,7 @@ def show(hits: Sequence[Hit], *, why: bool) -> RenderableType:
     return Group(*parts)
 
 
-def as_json(hits: Sequence[Hit], *, question: str, model: str | None, files: int, passages: int, why: bool) -> str:
+def as_json(hits: Sequence[Finding], *, question: str, model: str | None, files: int, passages: int, why: bool) -> str:
     """The result as JSON of builtin types; positions are characters (code points) of the file's text."""
     described = {
         "version": VERSION,
@@ -41,7 +41,7 @@ def as_json(hits: Sequence[Hit], *, question: str, model: str | None, files: int
     return json.dumps(described, indent=2)
 
 
-def _describe(hit: Hit, rank: int, *, why: bool) -> dict[str, Any]:
+def _describe(hit: Finding, rank: int, *, why: bool) -> dict[str, Any]:
     passage, ranked = hit.passage, hit.ranked
     described = {
         "rank": rank,
@@ -101,14 +101,14 @@ def check_plot(target: str) -> None:
         raise ValueError(f"--plot {target!r} must end in one of .{', .'.join(known)}")
 
 
-def write_plot(hits: Sequence[Hit], target: str) -> None:
+def write_plot(hits: Sequence[Finding], target: str) -> None:
     """Draw the best passage against the question."""
     from latelens.render import plot
 
     plot.plot_similarity(hits[0].ranked.explanation).savefig(target, dpi=150, bbox_inches="tight")
 
 
-def write_html(hits: Sequence[Hit], target: str) -> None:
+def write_html(hits: Sequence[Finding], target: str) -> None:
     """Write a report on all passages."""
     from latelens.render.html.ranking import report
 

@@ -9,7 +9,8 @@ from latelens.cli.files import FileText
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
 from latelens.explanation.evidence import find_evidence
-from latelens.ranking import Ranked, rerank
+from latelens.explanation.results import Ranked
+from latelens.ranking import rerank
 from latelens.text.passages import split_passages
 
 # Passages to encode and rank at a time: all at once would need 0.25 MB each (160 tokens of 384 numbers), 64 keep
@@ -41,7 +42,7 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class Hit:
+class Finding:
     """A passage and its place in the ranking; ``ranked.index`` is its place in the list of hits."""
 
     passage: Passage
@@ -63,9 +64,9 @@ def search(
     min_relevance: float | None = None,
     cache: EmbeddingCache | None = None,
     advance: Callable[[int], None] | None = None,
-) -> list[Hit]:
+) -> list[Finding]:
     """Rank passages and keep the best `top`; `advance` is told how many more were read."""
-    best: list[Hit] = []
+    best: list[Finding] = []
     for first in range(0, len(passages), _SLAB):
         slab = passages[first : first + _SLAB]
         texts = [passage.text for passage in slab]
@@ -79,7 +80,7 @@ def search(
             min_relevance=min_relevance,
             cache=cache,
         )
-        best += [Hit(slab[ranked.index], ranked) for ranked in found]
+        best += [Finding(slab[ranked.index], ranked) for ranked in found]
         best = sorted(best, key=lambda hit: -hit.ranked.score)[:top]
         if advance is not None:
             advance(len(slab))

@@ -8,10 +8,8 @@ the queries (sha1 of their id from 0 to 7) are fitted on; the other half, and an
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,29 +18,12 @@ from numpy.typing import NDArray
 
 from latelens.encoders import Encoder, load_encoder
 from latelens.encoders.calibration import Calibration
+from latelens.evaluation.data import Question, read_questions, read_slabs
+from latelens.evaluation.measures import auroc, expected_calibration_error
 from latelens.explanation.matches import Explanation, explain
 from latelens.maxsim import maxsim, pack
 
 _SLAB = 1024
-
-
-@dataclass(frozen=True)
-class Question:
-    """A query with the documents that answer it."""
-
-    id: str
-    text: str
-    answers: frozenset[str]
-
-    @property
-    def digest(self) -> str:
-        """The sha1 of its id: an order that has nothing to do with what it asks."""
-        return hashlib.sha1(self.id.encode(), usedforsecurity=False).hexdigest()
-
-    @property
-    def fitted(self) -> bool:
-        """Whether it belongs to the half that a calibration is fitted on."""
-        return self.digest[0] in "01234567"
 
 
 @dataclass(frozen=True)
@@ -67,21 +48,6 @@ class Examples:
         return probabilities
 
 
-def read_questions(folder: Path) -> list[Question]:
-    """Queries with at least one answer, in the order of the sha1 of their id."""
-    answers: dict[str, set[str]] = {}
-    for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines()[1:]:
-        query, document, relevance = line.split("\t")
-        if float(relevance) > 0:
-            answers.setdefault(query, set()).add(document)
-    found = [
-        Question(line["id"], line["text"], frozenset(answers[line["id"]]))
-        for line in _lines(folder / "queries.jsonl")
-        if line["id"] in answers
-    ]
-    return sorted(found, key=lambda question: question.digest)
-
-
 def find_examples(
     encoder: Encoder, folder: Path, questions: Sequence[Question], *, show_progress: bool = False
 ) -> Examples:
@@ -95,7 +61,7 @@ def _best_of_each(
     """For each question its best right document, under True, and its best other one; the corpus is read once."""
     asked = encoder.encode_queries([question.text for question in questions])
     best: list[dict[bool, Explanation]] = [{} for _ in questions]
-    for documents in _slabs(folder / "corpus.jsonl"):
+    for documents in read_slabs(folder / "corpus.jsonl", _SLAB):
         encoded = encoder.encode_documents([text for _, text in documents], show_progress=show_progress)
         packed = pack([document.vectors for document in encoded])
         for question, query, kept in zip(questions, asked, best, strict=True):
@@ -136,17 +102,13 @@ def fit(examples: Examples, *, model: str, fitted_on: str) -> Calibration:
     return Calibration(model, strength, length, round(float(found.intercept_[0]), 4), fitted_on)
 
 
-def measure(calibration: Calibration, examples: Examples, *, bins: int = 10) -> dict[str, float]:
-    """AUROC, and the expected calibration error over bins of equal width (Guo et al., ICML 2017)."""
-    from sklearn.metrics import roc_auc_score
-
+def measure(calibration: Calibration, examples: Examples) -> dict[str, float]:
+    """AUROC and the expected calibration error of what a calibration makes of some examples."""
     probabilities = examples.probabilities(calibration)
-    place = np.minimum((probabilities * bins).astype(int), bins - 1)
-    gaps = [
-        abs(probabilities[place == i].mean() - examples.labels[place == i].mean()) * (place == i).mean()
-        for i in np.unique(place)
-    ]
-    return {"auroc": float(roc_auc_score(examples.labels, probabilities)), "ece": float(sum(gaps))}
+    return {
+        "auroc": auroc(probabilities, examples.labels),
+        "ece": expected_calibration_error(probabilities, examples.labels),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -198,23 +160,6 @@ def _run(options: argparse.Namespace) -> tuple[Calibration, list[tuple[str, int,
 def _keep_better(kept: dict[bool, Explanation], label: bool, explanation: Explanation) -> None:
     if label not in kept or explanation.score > kept[label].score:
         kept[label] = explanation
-
-
-def _slabs(path: Path) -> Iterator[list[tuple[str, str]]]:
-    slab: list[tuple[str, str]] = []
-    for line in _lines(path):
-        slab.append((line["id"], line["text"]))
-        if len(slab) == _SLAB:
-            yield slab
-            slab = []
-    if slab:
-        yield slab
-
-
-def _lines(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.explanation.words import query_words
+from latelens.shown import ShowsInNotebooks
 
 # A word is answered if its best match goes this share of the way from what the word finds anywhere in the chunk to
 # identity. Offline model, words of SQuAD and SciFact questions: 95 % of those that the chunk repeats are above .64,
@@ -28,7 +29,8 @@ class Match:
     """One query row and the document row that it matched best.
 
     Spans are half-open ranges of characters of the query's and the document's text, ``(-1, -1)`` where a row
-    has no text. `kind` is the kind of the query row: expansion, marker and special rows count in the score.
+    has no text. `kind` is the kind of the query row: expansion, marker and special rows count in the score;
+    `document_kind` is that of the document row, PATCH where it stands for a patch of a page image.
     """
 
     query_row: int
@@ -39,10 +41,11 @@ class Match:
     query_span: tuple[int, int]
     document_span: tuple[int, int]
     kind: TokenKind
+    document_kind: TokenKind = TokenKind.CONTENT
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explanation:
+class Explanation(ShowsInNotebooks):
     """A score and everything that it is made of.
 
     Attributes
@@ -64,12 +67,6 @@ class Explanation:
         text = self.document.text[:40]
         return f"Explanation(score={self.score:.4f}, matches={len(self.query)}, document={text!r})"
 
-    def _repr_html_(self) -> str:
-        """Called by notebooks."""
-        from latelens.render.html.ranking import show_one
-
-        return show_one(self)
-
     @cached_property
     def matches(self) -> tuple[Match, ...]:
         """One match for each query row, in order; their similarities sum to the score."""
@@ -87,6 +84,7 @@ class Explanation:
                 query_span=query_spans[i],
                 document_span=(int(document_spans[row, 0]), int(document_spans[row, 1])),
                 kind=TokenKind(int(self.query.kinds[i])),
+                document_kind=TokenKind(int(self.document.kinds[row])),
             )
             for i, row in enumerate(rows)
         )
@@ -134,7 +132,12 @@ class Explanation:
 
     @property
     def uncovered(self) -> tuple[str, ...]:
-        """The words of the query that nothing in the document answers, in its order; function words are left out."""
+        """The words of the query that nothing in the document answers, in its order; function words are left out.
+
+        Empty where the document is a page image: COVERED was measured on text.
+        """
+        if self.document.is_page_image:
+            return ()
         asked = query_words(self.query)
         missing = (self.word_strengths < COVERED) & (asked.weights * len(asked.words) >= _SPEAKS)
         return tuple(asked.words[i] for i in np.flatnonzero(missing).tolist())

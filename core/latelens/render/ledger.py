@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.explanation.contrasting import matched_words
 from latelens.explanation.matches import Explanation, Match
+from latelens.explanation.results import Ranked
 from latelens.explanation.words import group_rows, query_entries
-from latelens.ranking import Ranked
 from latelens.text.characters import words
 
 

@@ -32,11 +32,11 @@ def test_the_schema_is_the_documented_one() -> None:
     ]  # fmt: skip
     assert found["tokens"][0] == {
         "query": "[CLS]", "query_start": None, "query_end": None, "document": "[CLS]", "start": None, "end": None,
-        "similarity": 1.0, "kind": "special",
+        "similarity": 1.0, "kind": "special", "document_kind": "special",
     }  # fmt: skip
     assert found["tokens"][4] == {
         "query": "eat", "query_start": 18, "query_end": 21, "document": "eat", "start": 21, "end": 24,
-        "similarity": 1.0, "kind": "content",
+        "similarity": 1.0, "kind": "content", "document_kind": "content",
     }  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from fake_encoder import FakeEncoder
 from latelens import Calibration, load_encoder, rerank
 from latelens.encoders.calibration import packaged_calibration
 from latelens.evaluation import calibrate
-from latelens.evaluation.calibrate import Examples, find_examples, fit, measure, read_questions
+from latelens.evaluation.calibrate import Examples, find_examples, fit, measure
+from latelens.evaluation.data import read_questions
 
 OFFLINE = "offline/all-MiniLM-L6-v2"
 MADE = Calibration("fake", strength=10.0, length=-0.5, intercept=-4.0, fitted_on="by hand")

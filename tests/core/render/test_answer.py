@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from latelens.attribution import Attribution, Citation, Claim, Label, Source
-from latelens.render.html.answer import report, show
+from latelens.render.html.answer import answer_report, show_answer
 from latelens.render.labels import LABELS, NO_PROOF, link, neighbours, numbers, place_of
 from latelens.render.terminal.answer import AnswerText, format_answer
 
@@ -116,14 +116,14 @@ def _writable(text: str) -> str:
 
 
 def test_the_answer_is_shown_character_for_character_with_its_marks() -> None:
-    reader = Reader(show(attribution()))
+    reader = Reader(show_answer(attribution()))
     assert reader.answer == ANSWER
     assert reader.texts["ll-claim"] == [found.text for found in attribution().claims]
     assert reader.texts["ll-mark"] == ["[1]", "△ weak", "[1]", "[2]", "○ no evidence"]
 
 
 def test_marks_have_the_numbers_of_the_attribution_and_lead_to_its_references() -> None:
-    shown, reader = attribution(), Reader(show(attribution()))
+    shown, reader = attribution(), Reader(show_answer(attribution()))
     for citation in shown.citations:
         assert numbers(shown)[place_of(citation)] == shown.number_of(citation)
     back = [text for text in reader.texts["a"] if text in ("[1]", "[2]")][-2:]
@@ -137,24 +137,24 @@ def test_marks_have_the_numbers_of_the_attribution_and_lead_to_its_references() 
 
 
 def test_a_mark_shows_the_cited_sentence_among_its_neighbours() -> None:
-    reader = Reader(show(attribution()))
+    reader = Reader(show_answer(attribution()))
     assert reader.texts["ll-quote"] == [FOOD, FOOD, "Water is wet. They drink."]
     assert reader.texts["mark"] == [SENTENCE, SENTENCE, "They drink."]
     assert "relevance 0.87" in reader.texts["ll-card"][2]
 
 
 def test_flagged_claims_are_named_with_their_reasons_twice() -> None:
-    reader = Reader(show(attribution()))
+    reader = Reader(show_answer(attribution()))
     assert reader.texts["ll-badge"] == ["△ weak", "○ no evidence"]
     assert reader.texts["q"] == ["Herds **eat** 250 kg of grass.", "Lions fly."]
     reasons = ["number 250 kg not in the evidence", LABELS["no_evidence"].meaning]
     assert sorted(reader.texts["ll-reason"]) == sorted(reasons * 2)
-    assert not {"ll-check", "ll-badge", "ll-flag"} & Reader(show(of("They eat.", "corroborated"))).texts.keys()
+    assert not {"ll-check", "ll-badge", "ll-flag"} & Reader(show_answer(of("They eat.", "corroborated"))).texts.keys()
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_each_label_has_a_style_a_sign_and_a_meaning_of_its_own(label: Label) -> None:
-    reader = Reader(show(of("They eat.", label)))
+    reader = Reader(show_answer(of("They eat.", label)))
     assert reader.texts["dt"] == [f"{LABELS[label].sign} {LABELS[label].name}"]
     assert reader.texts["dd"] == [LABELS[label].meaning]
     assert reader.texts[f"ll-{label}"]
@@ -162,11 +162,11 @@ def test_each_label_has_a_style_a_sign_and_a_meaning_of_its_own(label: Label) ->
 
 
 def test_the_page_says_what_marks_do_not_prove() -> None:
-    assert NO_PROOF in Reader(show(attribution())).texts["ll-legend"]
+    assert NO_PROOF in Reader(show_answer(attribution())).texts["ll-legend"]
 
 
 def test_sources_say_their_title_id_place_and_address_and_who_was_not_cited() -> None:
-    reader = Reader(show(attribution()))
+    reader = Reader(show_answer(attribution()))
     first, second = reader.texts["ll-soft"][-2:]
     assert first == "zoo#4, characters 1,012 to 1,060 of the document"
     assert second == "characters 14 to 25 of the retrieved text"
@@ -176,10 +176,10 @@ def test_sources_say_their_title_id_place_and_address_and_who_was_not_cited() ->
 
 
 def test_an_answer_without_claims_or_sources_is_shown() -> None:
-    reader = Reader(report(Attribution("", (), (), "fake")).page())
+    reader = Reader(answer_report(Attribution("", (), (), "fake")).page())
     assert reader.texts["title"] == ["Answer"]
     assert "No source is cited." in reader.texts["p"]
-    assert Reader(show(of("They eat.", "no_evidence", Source("")))).texts["ll-claim"] == ["They eat."]
+    assert Reader(show_answer(of("They eat.", "no_evidence", Source("")))).texts["ll-claim"] == ["They eat."]
 
 
 @pytest.mark.parametrize(
@@ -199,14 +199,14 @@ def test_an_answer_without_claims_or_sources_is_shown() -> None:
     ],
 )
 def test_only_plain_web_addresses_become_links(url: str | None) -> None:
-    shown = Reader(show(of("They eat.", source=Source("They eat.", "a", "b", url))))
+    shown = Reader(show_answer(of("They eat.", source=Source("They eat.", "a", "b", url))))
     assert link(url) is None
     assert all(address.startswith("#ll-") for address in shown.attributes("href"))
 
 
 def test_an_address_cannot_leave_its_attribute() -> None:
     url = "https://x.org/'\"><script>alert(1)</script>"
-    reader = Reader(show(of("They eat.", source=Source("They eat.", "a", "b", url))))
+    reader = Reader(show_answer(of("They eat.", source=Source("They eat.", "a", "b", url))))
     assert url in reader.attributes("href")
     assert [tag for tag, _ in reader.elements].count("script") == 1
     assert "noopener noreferrer nofollow" in reader.attributes("rel")
@@ -219,8 +219,8 @@ hostile_text = st.lists(_parts, min_size=1, max_size=30).map("".join)
 @given(hostile_text, st.sampled_from(list(LABELS)))
 @settings(max_examples=150, deadline=None)
 def test_whatever_an_answer_and_its_sources_say_is_text(text: str, label: Label) -> None:
-    usual = [tag for tag, _ in Reader(report(of("They eat.", label)).page()).elements]
-    reader = Reader(report(of(text, label)).page())
+    usual = [tag for tag, _ in Reader(answer_report(of("They eat.", label)).page()).elements]
+    reader = Reader(answer_report(of(text, label)).page())
     found = [tag for tag, _ in reader.elements]
     assert found == usual or link(text)
     assert not [name for _, named in reader.elements for name in named if name.startswith("on") or name == "src"]
@@ -230,21 +230,21 @@ def test_whatever_an_answer_and_its_sources_say_is_text(text: str, label: Label)
 
 
 def test_a_direction_that_a_claim_turns_ends_with_it() -> None:
-    page = show(of("\u202eeat"))
+    page = show_answer(of("\u202eeat"))
     assert '<bdi class="ll-claim">\u202eeat</bdi>' in page
-    assert "<bdi>a \u202eb </bdi>" in show(Attribution("a \u202eb ", (), (), "fake"))
+    assert "<bdi>a \u202eb </bdi>" in show_answer(Attribution("a \u202eb ", (), (), "fake"))
 
 
 @pytest.mark.parametrize(
     ("answer", "direction"), [("1. الفيلة تأكل.", "rtl"), ("פילים eat.", "rtl"), ("- eat פילים", "ltr"), ("42", "ltr")]
 )
 def test_an_answer_runs_the_way_of_its_first_letter(answer: str, direction: str) -> None:
-    (text,) = [found for _, found in Reader(show(of(answer))).elements if found.get("class") == "ll-text"]
+    (text,) = [found for _, found in Reader(show_answer(of(answer))).elements if found.get("class") == "ll-text"]
     assert text["dir"] == direction
 
 
 def test_the_page_loads_nothing_and_runs_one_script() -> None:
-    page = report(attribution()).page()
+    page = answer_report(attribution()).page()
     reader = Reader(page)
     assert [tag for tag, _ in reader.elements].count("script") == 1
     (policy,) = [value for value in reader.attributes("content") if "default-src" in value]
@@ -255,9 +255,9 @@ def test_the_page_loads_nothing_and_runs_one_script() -> None:
 
 
 def test_a_notebook_shows_the_attribution_and_save_writes_the_page(tmp_path) -> None:
-    assert attribution()._repr_html_() == report(attribution())._repr_html_() == show(attribution())
-    path = report(attribution()).save(tmp_path / "answer.html")
-    assert path.read_bytes().decode("utf-8") == report(attribution()).page()
+    assert attribution()._repr_html_() == answer_report(attribution())._repr_html_() == show_answer(attribution())
+    path = answer_report(attribution()).save(tmp_path / "answer.html")
+    assert path.read_bytes().decode("utf-8") == answer_report(attribution()).page()
 
 
 def big(claims: int, sources: int) -> Attribution:
@@ -278,8 +278,8 @@ def big(claims: int, sources: int) -> Attribution:
 
 
 def test_five_hundred_sources_and_a_huge_answer_stay_reasonable() -> None:
-    assert len(show(big(10, 500))) < 60_000
-    page = show(big(2000, 500))
+    assert len(show_answer(big(10, 500))) < 60_000
+    page = show_answer(big(2000, 500))
     assert page.count('role="doc-noteref"') == 2000
     assert len(page) < 3_500_000
 
@@ -287,7 +287,7 @@ def test_five_hundred_sources_and_a_huge_answer_stay_reasonable() -> None:
 def test_one_huge_source_is_quoted_in_part() -> None:
     source = Source("Rain fell on the hills. " * 4000 + "Herds eat. " + "Then the sun came out. " * 4000)
     shown = Attribution("Herds eat.", (source,), (claim("Herds eat.", "weak", (0, "Herds eat."), answer="Herds eat.", sources=[source]),), "fake")  # fmt: skip # noqa: E501
-    page = show(shown)
+    page = show_answer(shown)
     assert len(page) < 30_000
     (quote,) = Reader(page).texts["ll-quote"]
     assert quote.startswith("… ")

@@ -11,7 +11,7 @@ import pytest
 from browser import BROWSER, Page, luminance
 
 from latelens.attribution import Attribution, Citation, Claim, Label, Source
-from latelens.render.html.answer import report, show
+from latelens.render.html.answer import answer_report, show_answer
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on PATH")
 
@@ -52,7 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture
 def opened(page: Page, tmp_path: Path) -> Iterator[Page]:
-    page.open(report(attribution()).save(tmp_path / "answer.html"))
+    page.open(answer_report(attribution()).save(tmp_path / "answer.html"))
     yield page
     assert page.complaints() == []
 
@@ -139,7 +139,7 @@ def test_a_source_under_the_pointer_shows_its_claims(opened):
 def test_without_scripts_marks_still_show_and_lead(page, tmp_path):
     page.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
-        path = report(attribution()).save(tmp_path / "answer.html")
+        path = answer_report(attribution()).save(tmp_path / "answer.html")
         page.open(path)
         page.press("Tab")
         assert cards(page)[0][1] == CITED
@@ -159,7 +159,7 @@ def test_copying_the_answer_takes_no_hidden_text(opened):
 def test_hostile_text_is_text_and_does_not_run(page, tmp_path):
     source = Source(HOSTILE, HOSTILE, HOSTILE, "javascript:document.title='owned'")
     hostile = Attribution(HOSTILE, (source,), (claim(HOSTILE, HOSTILE, "weak", source, HOSTILE),), "fake")
-    page.open(report(hostile).save(tmp_path / "answer.html"))
+    page.open(answer_report(hostile).save(tmp_path / "answer.html"))
     assert page.run("document.querySelector('.ll-claim').textContent") == HOSTILE
     for i in range(page.run("document.querySelectorAll('a').length")):
         page.run(f"document.querySelectorAll('a')[{i}].focus()")
@@ -171,7 +171,7 @@ def test_hostile_text_is_text_and_does_not_run(page, tmp_path):
 
 
 def test_outputs_on_one_page_work_apart_even_the_same_one_twice(page, tmp_path):
-    outputs = [show(attribution()), show(attribution()), show(attribution(padding=3))]
+    outputs = [show_answer(attribution()), show_answer(attribution()), show_answer(attribution(padding=3))]
     path = tmp_path / "notebook.html"
     path.write_text(f"<!doctype html><meta charset=utf-8><body>{'<hr>'.join(outputs)}", encoding="utf-8")
     page.open(path)
@@ -196,7 +196,7 @@ def test_an_output_works_when_a_notebook_inserts_it(page, tmp_path):
                 old.replaceWith(made);
             }}
             document.body.append(host);
-        }})({json.dumps(show(attribution()))})"""
+        }})({json.dumps(show_answer(attribution()))})"""
     )
     page.point_at(mark(0), click=True)
     assert page.run("document.activeElement.dataset.n") == "1"

@@ -27,8 +27,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from latelens.render.plot import Picture, plot_contrast, plot_document, plot_ranking, plot_similarity
-from latelens.render.plot.figure import COLOURS, MISSING, drawable
 from latelens.render.plot.lines import wrap
+from latelens.render.plot.sheet import COLOURS, MISSING, drawable
 
 QUERY = "What do elephants eat in the dry season?"
 PAGE = (

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from latelens.index.exact.parts import Part
+from latelens.index.exact.live_segments import LiveSegment
 from latelens.index.exact.segment_file import SegmentFile, damaged, open_segment, write_segment
 from latelens.index.exact.segments import Draft
 
@@ -100,7 +100,7 @@ class Folder:
             raise damaged(file, "its content is not what was written")
         return found
 
-    def parts(self, manifest: Mapping[str, Any], known: Sequence[Part]) -> tuple[Part, ...]:
+    def parts(self, manifest: Mapping[str, Any], known: Sequence[LiveSegment]) -> tuple[LiveSegment, ...]:
         """What a manifest names; segments that are open already stay open.
 
         Raises
@@ -115,16 +115,16 @@ class Folder:
             segment = open_already.get(file.name) or open_segment(self.path, file)
             dead = np.frombuffer(base64.b64decode(entry["dead"]), dtype=np.uint8)
             bits = np.unpackbits(dead, count=len(segment)) if len(dead) else np.zeros(len(segment), dtype=np.uint8)
-            parts.append(Part(segment, bits.astype(bool), file))
+            parts.append(LiveSegment(segment, bits.astype(bool), file))
         return tuple(parts)
 
-    def write(self, draft: Draft) -> Part:
+    def write(self, draft: Draft) -> LiveSegment:
         """Put a new segment on disk; it does not count until a manifest names it."""
         file = write_segment(draft, self.path / f"segment-{secrets.token_hex(8)}.safetensors")
         segment = open_segment(self.path, file, trusted=True)
-        return Part(segment, np.zeros(len(segment), dtype=bool), file)
+        return LiveSegment(segment, np.zeros(len(segment), dtype=bool), file)
 
-    def replace(self, head: Mapping[str, Any], parts: Sequence[Part]) -> bytes:
+    def replace(self, head: Mapping[str, Any], parts: Sequence[LiveSegment]) -> bytes:
         """Put a new manifest on disk, and return it: with it, the parts count and no others."""
         _sync(self.path)  # the names of the segment files
         entries = [
@@ -149,7 +149,7 @@ class Folder:
         _sync(self.path)
         return manifest
 
-    def sweep(self, parts: Sequence[Part]) -> None:
+    def sweep(self, parts: Sequence[LiveSegment]) -> None:
         """Delete files of ours that no manifest names; whoever has them mapped keeps them until then."""
         kept = {part.file.name for part in parts if part.file is not None}
         for file in list(self.path.iterdir()):

@@ -16,8 +16,8 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.arguments import check_ids
 from latelens.index.exact.folder import Folder
+from latelens.index.exact.live_segments import LiveSegment, Place, drafted, without
 from latelens.index.exact.merging import grouped, next_merge
-from latelens.index.exact.parts import Part, Place, drafted, without
 from latelens.index.exact.scoring import best_of, scores_of
 from latelens.index.exact.segment_file import damaged
 from latelens.index.exact.segments import Draft, Segment, draft_of, in_memory
@@ -60,7 +60,7 @@ class ExactIndex(TokenIndex):
         self._folder = None if self.path is None else Folder(self.path)
         self._writer = threading.RLock()  # held through a whole write
         self._state = threading.RLock()  # held while the three below change
-        self._parts: tuple[Part, ...] = ()
+        self._parts: tuple[LiveSegment, ...] = ()
         self._places: dict[str, Place] | None = {}
         self._manifest: bytes | None = None  # that the parts are of
         self._refresh()
@@ -171,7 +171,7 @@ class ExactIndex(TokenIndex):
                 chosen.append((part.segment, positions))
         return chosen
 
-    def _current(self) -> tuple[Part, ...]:
+    def _current(self) -> tuple[LiveSegment, ...]:
         self._refresh()
         return self._parts
 
@@ -213,13 +213,13 @@ class ExactIndex(TokenIndex):
         else:
             check_manifest(folder.read(manifest), self.encoder, _KIND, repr(str(folder.path)))
 
-    def _store(self, draft: Draft) -> Part:
+    def _store(self, draft: Draft) -> LiveSegment:
         if self._folder is not None:
             return self._folder.write(draft)
         segment = in_memory(draft)
-        return Part(segment, np.zeros(len(segment), dtype=bool))
+        return LiveSegment(segment, np.zeros(len(segment), dtype=bool))
 
-    def _commit(self, parts: Sequence[Part]) -> None:
+    def _commit(self, parts: Sequence[LiveSegment]) -> None:
         """Make these parts the ones that count; the ids of new ones are then to be located."""
         parts = tuple(part for part in parts if part.count)
         with self._state:
@@ -244,7 +244,7 @@ class ExactIndex(TokenIndex):
                 self._locate(self._parts)
             return self._places
 
-    def _locate(self, parts: Iterable[Part]) -> None:
+    def _locate(self, parts: Iterable[LiveSegment]) -> None:
         places = self._where()
         for part in parts:
             for i in part.live.tolist():

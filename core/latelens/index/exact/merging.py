@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from latelens.index.exact.parts import Part
+from latelens.index.exact.live_segments import LiveSegment
 
 # So many segments of similar size become one: each row is copied once for each power of it.
 _FANOUT = 8
@@ -13,7 +13,7 @@ _FANOUT = 8
 _MOST_BYTES = 256 * 2**20
 
 
-def next_merge(parts: Sequence[Part]) -> list[Part]:
+def next_merge(parts: Sequence[LiveSegment]) -> list[LiveSegment]:
     """The parts to write anew as one, the others may stay; empty where nothing needs to be done."""
     for part in parts:
         if 2 * part.dead.sum() > len(part.dead):
@@ -25,9 +25,9 @@ def next_merge(parts: Sequence[Part]) -> list[Part]:
     return []
 
 
-def grouped(parts: Sequence[Part]) -> list[list[Part]]:
+def grouped(parts: Sequence[LiveSegment]) -> list[list[LiveSegment]]:
     """All parts in groups to write as one each, none larger than `_MOST_BYTES` unless it is one part."""
-    groups: list[list[Part]] = []
+    groups: list[list[LiveSegment]] = []
     size = 0
     for part in parts:
         size += _bytes(part)
@@ -38,10 +38,10 @@ def grouped(parts: Sequence[Part]) -> list[list[Part]]:
     return groups
 
 
-def _bytes(part: Part) -> int:
+def _bytes(part: LiveSegment) -> int:
     return part.segment.stored.nbytes
 
 
-def _tier(part: Part) -> int:
+def _tier(part: LiveSegment) -> int:
     """Sizes within a factor of `_FANOUT`, which is three bits."""
     return _bytes(part).bit_length() // 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,9 +9,10 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import explain
-from latelens.index.exact.parts import Place
+from latelens.index.exact.live_segments import Place
 from latelens.index.exact.segments import Segment
 from latelens.index.protocol import Hit
+from latelens.index.scoring import exact_score, may_be_best, rounding
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
 
 # Chunks whose rows are scored for all queries before the next are touched.
@@ -41,16 +41,11 @@ def best_of(
     query: TokenEmbeddings, scores: NDArray[np.float64], places: Sequence[Place], k: int, norm: float
 ) -> list[Hit]:
     """The best `k` in the order of the score that their explanations give, ties by id."""
-    candidates = np.arange(len(scores))
-    if len(scores) > k:
-        # Rounding moves a score by less than this, so what may belong to the best by exact arithmetic is looked at.
-        rounding = query.vectors.size * np.finfo(np.float32).eps * norm * float(np.abs(query.vectors).max())
-        candidates = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k] - 2 * rounding)
-    exact = [(-_exact(query, *places[i]), places[i][0].ids[places[i][1]], i) for i in candidates.tolist()]
-    best = [places[i] for _, _, i in sorted(exact)[:k]]
+    chosen = [places[i] for i in may_be_best(scores, k, rounding(query.vectors, norm)).tolist()]
+
+    def order(place: Place) -> tuple[float, str]:
+        segment, i = place
+        return -exact_score(query.vectors, segment.rows(i)), segment.ids[i]
+
+    best = sorted(chosen, key=order)[:k]
     return [Hit(segment.chunk(i), explain(query, segment.document(i))) for segment, i in best]
-
-
-def _exact(query: TokenEmbeddings, segment: Segment, i: int) -> float:
-    """The score of `explain`, without the rest."""
-    return math.fsum((query.vectors @ segment.rows(i).T).max(axis=1).tolist())

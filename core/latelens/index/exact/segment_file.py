@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.index.exact.segments import COLUMNS, Column, Draft, Segment, longest, offsets_of
+from latelens.index.exact.segments import COLUMNS, Column, Draft, Segment, offsets_of
+from latelens.index.scoring import longest
 
 _DTYPES = {"I64": np.int64, "F32": np.float32, "U8": np.uint8}
 # Where the vectors begin in the file: a cache line, which the matrix product likes.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.index.protocol import Chunk
+from latelens.index.scoring import longest
 from latelens.serialize import from_bytes, to_bytes
 
 COLUMNS = ("labels", "texts", "metadata")
@@ -131,11 +131,6 @@ def in_memory(draft: Draft) -> Segment:
     vectors.flags.writeable = False
     norm = max(map(longest, draft.vectors))
     return Segment(tuple(draft.ids), offsets_of(draft.vectors), columns, vectors, norm, check=lambda: None)
-
-
-def longest(rows: NDArray[np.float32]) -> float:
-    """Length of the longest row."""
-    return math.sqrt(np.einsum("ij,ij->i", rows, rows).max())
 
 
 def offsets_of(parts: Sequence[Any]) -> NDArray[np.int64]:

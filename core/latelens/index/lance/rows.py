@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import explain
 from latelens.index.lance.table import RowIds, Snapshot
 from latelens.index.protocol import Chunk, Hit
+from latelens.index.scoring import exact_score, longest, may_be_best, rounding
 from latelens.index.token_index import ranked
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
 from latelens.serialize import from_bytes
@@ -46,20 +46,19 @@ class Block:
     @cached_property
     def norm(self) -> float:
         """Length of the longest vector."""
-        values = np.asarray(self.packed.values)
-        return math.sqrt(float(np.einsum("ij,ij->i", values, values).max(initial=0)))
+        return longest(np.asarray(self.packed.values))
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class LiveRows:
     """The rows of a block at some positions."""
 
     block: Block
     positions: NDArray[np.intp]
 
-    def among(self, ids: RowIds) -> Part:
+    def among(self, ids: RowIds) -> LiveRows:
         """Those of the rows that are among `ids`."""
-        return Part(self.block, self.positions[np.isin(self.block.ids[self.positions], ids)])
+        return LiveRows(self.block, self.positions[np.isin(self.block.ids[self.positions], ids)])
 
     def scores(self, query: NDArray[np.float32]) -> NDArray[np.float64]:
         """MaxSim of each row with a query."""
@@ -74,10 +73,10 @@ class LooseRows:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._version = -1
-        self._kept: list[Part] = []
+        self._kept: list[LiveRows] = []
         self._rest: RowIds = np.empty(0, dtype=np.uint64)
 
-    def at(self, snapshot: Snapshot) -> Iterator[Part]:
+    def at(self, snapshot: Snapshot) -> Iterator[LiveRows]:
         """The loose rows of a snapshot."""
         with self._lock:
             if self._version != snapshot.version:
@@ -100,11 +99,11 @@ class LooseRows:
         self._version, self._kept, self._rest = snapshot.version, kept, new
 
 
-def fetched(snapshot: Snapshot, ids: RowIds) -> Iterator[Part]:
+def fetched(snapshot: Snapshot, ids: RowIds) -> Iterator[LiveRows]:
     """Rows of the table, read in slices."""
     for first in range(0, len(ids), _SLICE):
         block = Block(*snapshot.vectors(ids[first : first + _SLICE]))
-        yield Part(block, np.arange(len(block.ids)))
+        yield LiveRows(block, np.arange(len(block.ids)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +112,10 @@ class _Scored:
     score: float
     block: Block
     position: int
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        return self.block.rows(self.position)
 
 
 class Best:
@@ -123,7 +126,7 @@ class Best:
         self._found: list[_Scored] = []
         self._norm = 0.0
 
-    def look_at(self, part: Part) -> None:
+    def look_at(self, part: LiveRows) -> None:
         """Score some rows; only those that may be among the best are kept."""
         if not len(part.positions):
             return
@@ -142,17 +145,12 @@ class Best:
         found = self._found
         if len(found) > self.k:
             names = _column(snapshot, [row.id for row in found], "id")
-            found = sorted(found, key=lambda row: (-_exact(self.query, row), names[row.id]))[: self.k]
+            exact = {row.id: exact_score(self.query.vectors, row.vectors) for row in found}
+            found = sorted(found, key=lambda row: (-exact[row.id], names[row.id]))[: self.k]
         return ranked(_explained(self.query, found, snapshot, stages), self.k)
 
     def _may_be_best(self, scores: NDArray[np.float64]) -> NDArray[np.intp]:
-        if len(scores) <= self.k:
-            return np.arange(len(scores))
-        # Rounding moves a score by less than this, so what may belong to the best by exact arithmetic stays.
-        query = self.query.vectors
-        rounding = query.size * np.finfo(np.float32).eps * self._norm * float(np.abs(query).max(initial=0))
-        edge = np.partition(scores, len(scores) - self.k)[len(scores) - self.k]
-        return np.flatnonzero(scores >= edge - 2 * rounding)
+        return may_be_best(scores, self.k, rounding(self.query.vectors, self._norm))
 
 
 def _explained(
@@ -165,15 +163,10 @@ def _explained(
         columns = kept[row.id]
         text = columns["text"]
         # A copy, so that a hit does not keep its neighbours in memory.
-        document = from_bytes(columns["labels"], text, vectors=row.block.rows(row.position).copy())
+        document = from_bytes(columns["labels"], text, vectors=row.vectors.copy())
         chunk = Chunk(columns["id"], text, json.loads(columns["exact_metadata"]))
         before = {stage: scores[row.id] for stage, scores in stages.items() if row.id in scores}
         yield Hit(chunk, explain(query, document), before)
-
-
-def _exact(query: TokenEmbeddings, row: _Scored) -> float:
-    """The score of `explain`, without the rest."""
-    return math.fsum((query.vectors @ row.block.rows(row.position).T).max(axis=1).tolist())
 
 
 def _column(snapshot: Snapshot, ids: Sequence[int], name: str) -> dict[int, str]:
@@ -181,11 +174,11 @@ def _column(snapshot: Snapshot, ids: Sequence[int], name: str) -> dict[int, str]
     return dict(zip(found["_rowid"].to_pylist(), found[name].to_pylist(), strict=True))
 
 
-def _living(block: Block, ids: RowIds) -> Part:
-    return Part(block, np.flatnonzero(np.isin(block.ids, ids)))
+def _living(block: Block, ids: RowIds) -> LiveRows:
+    return LiveRows(block, np.flatnonzero(np.isin(block.ids, ids)))
 
 
-def _merged(parts: Sequence[Part]) -> Part:
+def _merged(parts: Sequence[LiveRows]) -> LiveRows:
     ids = np.concatenate([part.block.ids[part.positions] for part in parts])
     packed = pack([part.block.rows(i) for part in parts for i in part.positions.tolist()])
-    return Part(Block(ids, packed), np.arange(len(ids)))
+    return LiveRows(Block(ids, packed), np.arange(len(ids)))

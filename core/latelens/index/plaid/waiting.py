@@ -11,9 +11,8 @@ import numpy as np
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import Explanation, explain
 from latelens.index.plaid.store import View
+from latelens.index.scoring import longest, may_be_best, rounding
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
-
-_TOLERANCE = 1e-4  # of a score, by which products of other shapes may differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,5 @@ def best(
     scores = maxsim(query.vectors, packed.packed).scores
     if allowed is not None:
         scores[[seq not in allowed for seq in packed.seqs]] = -np.inf
-    last = np.partition(scores, len(scores) - k)[len(scores) - k] if len(scores) > k else -np.inf
-    floor = last - _TOLERANCE * max(1.0, abs(last)) if np.isfinite(last) else -np.inf
-    chosen = np.flatnonzero((scores >= floor) & (scores > -np.inf)).tolist()
-    return [(packed.seqs[i], explain(query, packed.rows[i])) for i in chosen]
+    chosen = may_be_best(scores, k, rounding(query.vectors, longest(np.asarray(packed.packed.values))))
+    return [(packed.seqs[i], explain(query, packed.rows[i])) for i in chosen.tolist() if np.isfinite(scores[i])]

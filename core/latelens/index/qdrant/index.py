@@ -34,6 +34,7 @@ from latelens.index.qdrant.points import (
     requests,
 )
 from latelens.index.qdrant.storage import POOLED, ROWS, QdrantStorage
+from latelens.index.scoring import TOLERANCE, may_be_best
 from latelens.index.token_index import TokenIndex, check_manifest, manifest_of, ranked
 
 __all__ = ["QdrantIndex", "QdrantStorage"]
@@ -45,7 +46,6 @@ _FETCHED = 32  # points with their vectors in one answer
 _FILTER_IDS = 50_000  # in one filter
 # Candidates beyond k: what the server's float32 sums put in another order than exact ones, and equal scores.
 _MARGIN, _TIES = 8, 4096
-_TOLERANCE = 1e-4  # of a score
 # Candidates of small rows for one of whole rows. Of the true best 10 among 572 paragraphs of SQuAD (offline model),
 # four times as many candidates hold .999 with `pool` 2 or 3, .995 with 4, and all of them with 8 or 1 bit.
 _OVERSAMPLING = 8
@@ -215,14 +215,15 @@ class QdrantIndex(TokenIndex):
 
 
 def _floor(score: float) -> float:
-    return score - _TOLERANCE * max(1.0, abs(score))
+    return score - TOLERANCE * max(1.0, abs(score))
 
 
 def _best(points: Sequence[models.ScoredPoint], k: int) -> list[Any]:
     """Ids of the points among which the best `k` are: those, and some that nearly or exactly tie with the last."""
     best = sorted(points, key=lambda point: (-point.score, (point.payload or {}).get("id", "")))
-    floor = _floor(best[k - 1].score) if len(best) > k else -np.inf
-    return [point.id for point in best[: k + 64] if point.score >= floor]
+    scores = np.array([point.score for point in best])
+    error = TOLERANCE * max(1.0, abs(scores[k - 1])) / 2 if len(best) > k else 0.0
+    return [best[i].id for i in may_be_best(scores, k, error)[: k + 64].tolist()]
 
 
 def _check_vectors(vectors: Any, encoder: Encoder, where: str) -> None:

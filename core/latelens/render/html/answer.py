@@ -37,20 +37,20 @@ class AnswerReport:
 
     def _repr_html_(self) -> str:
         """Called by notebooks."""
-        return show(self.attribution)
+        return show_answer(self.attribution)
 
     def page(self) -> str:
         """The whole document; its content policy lets no script run but ours, and nothing be loaded."""
         title = " ".join(self.attribution.answer[: 4 * _TITLE_LENGTH].split())[:_TITLE_LENGTH] or "Answer"
-        return whole_page(show(self.attribution), title=title, script=resource("answer.js"))
+        return whole_page(show_answer(self.attribution), title=title, script=resource("answer.js"))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page, in UTF-8, and say where."""
         return write_page(self.page(), path)
 
 
-def report(attribution: Attribution) -> AnswerReport:
-    """Show an answer as HTML: last in a notebook's cell, or with ``report(attribution).save("answer.html")``.
+def answer_report(attribution: Attribution) -> AnswerReport:
+    """Show an answer as HTML: last in a notebook's cell, or with ``answer_report(attribution).save("answer.html")``.
 
     Each cited claim has numbered marks: under the pointer or with the keyboard's focus, a mark shows the sentence of
     the source among its neighbours, and it leads to the list of sources below. Claims that a reader should check
@@ -60,7 +60,7 @@ def report(attribution: Attribution) -> AnswerReport:
     return AnswerReport(attribution)
 
 
-def show(attribution: Attribution) -> str:
+def show_answer(attribution: Attribution) -> str:
     """Everything in one element: style, answer, sources and script; any number of them can share a page."""
     piece = _Piece(attribution)
     lines = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
 from latelens.explanation.matches import Explanation
-from latelens.ranking import Ranked
+from latelens.explanation.results import Ranked
 from latelens.render.html.escaping import as_script_json, escape, marked_text, word_places
 from latelens.render.html.page import resource, whole_page, write_page
 from latelens.render.ledger import LedgerLine, ledger, one_query, top_similarity

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from latelens.explanation.contrasting import WordGain, contrast
 from latelens.explanation.matches import Explanation
-from latelens.render.plot import figure as base
+from latelens.render.plot import sheet as drawing
 
 _MAX_WORDS = 24
 _TOP, _BOTTOM = 0.7, 0.4
 # Hatched as well as coloured, so that the sides stay apart in grey.
-_SIDES = (("a", base.BLUE, ""), ("b", base.ORANGE, "////"))
+_SIDES = (("a", drawing.BLUE, ""), ("b", drawing.ORANGE, "////"))
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,18 @@ def plot_contrast(
     pairs = _pairs(told.words)
     labels = [pair.label for pair in pairs]
     y = np.cumsum([0, *(1 + 0.4 * (first.is_word != second.is_word) for first, second in pairwise(pairs))])
-    left = 0.35 + base.width_of(labels)
-    sheet = base.Sheet(ax, figsize, (left + 7.4, _TOP + _BOTTOM + 0.42 * (float(y[-1]) + 1.2)))
+    left = 0.35 + drawing.width_of(labels)
+    sheet = drawing.Sheet(ax, figsize, (left + 7.4, _TOP + _BOTTOM + 0.42 * (float(y[-1]) + 1.2)))
     width, height = sheet.width - left - 0.3, sheet.height - _TOP - _BOTTOM
     both = sheet.panel("contributions", left, _BOTTOM, 0.62 * width, height)
     gains = sheet.panel("gains", left + 0.64 * width, _BOTTOM, 0.36 * width, height)
-    short = tuple(base.shorten(name, 24) for name in names)
+    short = tuple(drawing.shorten(name, 24) for name in names)
     _draw_pairs(both, y, pairs, short)
     _draw_gains(gains, y, pairs, short)
-    base.name_lines(both, y.tolist(), labels, [pair.is_word for pair in pairs])
+    drawing.name_lines(both, y.tolist(), labels, [pair.is_word for pair in pairs])
     sheet.head(f"{short[0]} {a.score:.3f} − {short[1]} {b.score:.3f} = {told.gap:+.3f}", left)
     drawn = [*labels, *short, *(text for pair in pairs for text in pair.found)]
-    sheet.foot("contribution of each word of the query, and what it matched" + base.missing_note(drawn), left)
+    sheet.foot("contribution of each word of the query, and what it matched" + drawing.missing_note(drawn), left)
     return sheet.figure
 
 
@@ -76,7 +76,7 @@ def _pairs(words: Sequence[WordGain]) -> list[_Pair]:
     kept = sorted(order if len(words) <= _MAX_WORDS else order[: _MAX_WORDS - 1])
     pairs = [
         _Pair(
-            label=base.shorten(words[i].word, 24),
+            label=drawing.shorten(words[i].word, 24),
             is_word=words[i].query_start >= 0,
             values=(words[i].a, words[i].b),
             found=(_found(words[i].a_matched), _found(words[i].b_matched)),
@@ -91,7 +91,7 @@ def _pairs(words: Sequence[WordGain]) -> list[_Pair]:
 
 
 def _found(matched: Sequence[str]) -> str:
-    return base.shorten(", ".join(matched), 22) if matched else "(no text)"
+    return drawing.shorten(", ".join(matched), 22) if matched else "(no text)"
 
 
 def _draw_pairs(ax: Axes, y: NDArray[np.float64], pairs: Sequence[_Pair], names: Sequence[str]) -> None:
@@ -111,12 +111,12 @@ def _draw_pairs(ax: Axes, y: NDArray[np.float64], pairs: Sequence[_Pair], names:
             gid=gid,
         )
         for place, pair in zip(places.tolist(), pairs, strict=True):
-            said = f"{base.number(pair.values[side])}  {pair.found[side]}"
-            base.plain(ax.text(max(pair.values[side], 0) + 0.015 * high, place, said, va="center", fontsize=8))
+            said = f"{drawing.number(pair.values[side])}  {pair.found[side]}"
+            drawing.set_plain(ax.text(max(pair.values[side], 0) + 0.015 * high, place, said, va="center", fontsize=8))
     ax.set(xlim=(1.1 * low, 1.75 * high), ylim=(y[-1] + 0.6, -0.6), xticks=[])
     ax.spines[["top", "right", "bottom"]].set_visible(False)
     legend = ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.1)
-    base.plain(*legend.get_texts())
+    drawing.set_plain(*legend.get_texts())
 
 
 def _draw_gains(ax: Axes, y: NDArray[np.float64], pairs: Sequence[_Pair], names: Sequence[str]) -> None:
@@ -132,4 +132,4 @@ def _draw_gains(ax: Axes, y: NDArray[np.float64], pairs: Sequence[_Pair], names:
     low, high = min(0.0, *gains), max(0.0, *gains)
     ax.set(xlim=(low - 0.5 * reach, high + 0.5 * reach), ylim=(y[-1] + 0.6, -0.6), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    base.plain(ax.set_title(f"{names[0]} − {names[1]}", fontsize=8.5, pad=4))
+    drawing.set_plain(ax.set_title(f"{names[0]} − {names[1]}", fontsize=8.5, pad=4))

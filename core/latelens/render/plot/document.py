@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
 from latelens.explanation.matches import Explanation
 from latelens.render.ledger import DocumentHeat, document_heat, ledger
-from latelens.render.plot import figure as base
+from latelens.render.plot import sheet as drawing
 from latelens.render.plot.lines import Lines, Run, choose_lines, wrap
 
 _FONT = 9.0
@@ -62,8 +62,8 @@ def plot_document(
     level = _levels(shown, lines.count)
     overview = _OVERVIEW if lines.count > _SHORT else 0.0
     height = _LINE * (level.max(initial=0) + 2)
-    sheet = base.Sheet(ax, figsize, (width, _TOP + overview + height + _BOTTOM))
-    colours = base.colour_range(explanation.query, scale)
+    sheet = drawing.Sheet(ax, figsize, (width, _TOP + overview + height + _BOTTOM))
+    colours = drawing.colour_range(explanation.query, scale)
     strip = sheet.panel("text", _SIDE, sheet.height - _TOP - overview - height, width - 2 * _SIDE, height)
     strip.set(xlim=(0, (width - 2 * _SIDE) / _CELL), ylim=(height / _LINE, 0))
     strip.set_axis_off()
@@ -82,7 +82,7 @@ def plot_document(
 
 def _room(ax: Axes | None, figsize: tuple[float, float] | None, max_lines: int) -> tuple[float, int]:
     """Inches of width, and how many lines fit."""
-    size = base.size_of(ax) if ax is not None else figsize
+    size = drawing.size_of(ax) if ax is not None else figsize
     if size is None:
         return 9.0, max_lines
     width, height = size
@@ -112,12 +112,12 @@ def _levels(shown: NDArray[np.intp], total: int) -> NDArray[np.intp]:
 def _draw_words(
     ax: Axes, text: str, lines: Lines, level: NDArray[np.intp], heat: DocumentHeat, colours: Normalize
 ) -> None:
-    drawn = base.drawable(text)
+    drawn = drawing.drawable(text)
     warmth = dict(zip(map(tuple, heat.spans.tolist()), heat.warmth().tolist(), strict=True))
     matched = {tuple(span) for span in heat.spans[heat.winners.any(axis=0)].tolist()}
     edges = np.unique(np.concatenate([[0, len(text)], heat.spans.ravel()])).tolist()
     for span in itertools.pairwise(edges):
-        colour = base.COLOURS(colours(warmth.get(span, 0.0)))
+        colour = drawing.COLOURS(colours(warmth.get(span, 0.0)))
         for run in lines.runs(*span):
             if (y := level[run.line]) < 0:
                 continue
@@ -126,8 +126,8 @@ def _draw_words(
             piece = drawn[run.start : run.end]
             indent = len(piece) - len(piece.lstrip())
             words = ax.text(run.left + indent, y + 0.5, piece.strip(), va="center_baseline", fontsize=_FONT)
-            base.plain(words, mono=True)
-            words.set_color(base.ink_on(colour))
+            drawing.set_plain(words, mono=True)
+            words.set_color(drawing.ink_on(colour))
 
 
 def _box(run: Run, y: float, colour: Any, *, framed: bool) -> Rectangle:
@@ -145,7 +145,7 @@ def _underline(ax: Axes, lines: Lines, level: NDArray[np.intp], evidence: Sequen
         ):
             for run in lines.runs(start, end):
                 if (y := level[run.line]) >= 0:
-                    ax.plot([run.left, run.right], [y + 0.93] * 2, color=base.BLUE, lw=thick, gid=name)
+                    ax.plot([run.left, run.right], [y + 0.93] * 2, color=drawing.BLUE, lw=thick, gid=name)
 
 
 def _mark_gaps(ax: Axes, level: NDArray[np.intp]) -> None:
@@ -168,12 +168,12 @@ def _draw_overview(
     bins = np.zeros(_BINS)
     np.maximum.at(bins, (heat.spans[:, 0] / size).astype(int), heat.warmth())
     top = float(colours.vmax or 1)
-    ax.bar((np.arange(_BINS) + 0.5) * size, bins, width=size, color=base.COLOURS(colours(bins)), ec="none")
+    ax.bar((np.arange(_BINS) + 0.5) * size, bins, width=size, color=drawing.COLOURS(colours(bins)), ec="none")
     for start, end in _stretches(shown) if not shown.all() else []:
         ax.axvspan(start, end, color="#d9e6f2", zorder=0, gid="shown")
     for span in evidence:
         seen = span.start + max(span.end - span.start, 0.004 * total)
-        ax.plot([span.start, seen], [-0.14 * top] * 2, color=base.BLUE, lw=3, solid_capstyle="butt", gid="evidence")
+        ax.plot([span.start, seen], [-0.14 * top] * 2, color=drawing.BLUE, lw=3, solid_capstyle="butt", gid="evidence")
     matched = heat.spans[heat.winners.any(axis=0), 0]
     ax.plot(matched, np.full(len(matched), 1.14 * top), "v", color="black", ms=4, ls="none", gid="matches")
     ax.set(xlim=(0, total), ylim=(-0.26 * top, 1.3 * top), yticks=[])
@@ -189,14 +189,14 @@ def _stretches(inside: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _draw_scale(ax: Axes, colours: Normalize) -> None:
-    bar = base.figure_of(ax).colorbar(ScalarMappable(colours, base.COLOURS), cax=ax, orientation="horizontal")
+    bar = drawing.figure_of(ax).colorbar(ScalarMappable(colours, drawing.COLOURS), cax=ax, orientation="horizontal")
     bar.set_ticks([float(colours.vmin or 0), float(colours.vmax or 1)])
     ax.tick_params(labelsize=8, length=2, pad=1)
     ax.text(-0.06, 0.5, "similarity", transform=ax.transAxes, ha="right", va="center", fontsize=8.5)
 
 
 def _title(explanation: Explanation, width: float) -> str:
-    query = base.shorten(explanation.query.text, max(10, int((width - 2.6) / 0.085) - 18))
+    query = drawing.shorten(explanation.query.text, max(10, int((width - 2.6) / 0.085) - 18))
     return f"score {explanation.score:.3f} for “{query}”"
 
 
@@ -204,4 +204,4 @@ def _caption(text: str, evidence: Sequence[EvidenceSpan]) -> str:
     caption = "colour: best similarity with a word of the query, not the score   frame, ▾: holds a match"
     if evidence:
         caption += "   line: evidence, thick: its phrase"
-    return caption + base.missing_note([base.drawable(text)])
+    return caption + drawing.missing_note([drawing.drawable(text)])

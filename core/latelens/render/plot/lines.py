@@ -9,7 +9,7 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from latelens.render.plot.figure import is_wide
+from latelens.render.plot.sheet import is_wide
 
 # A line may break after white space, and on both sides of a character of a script that puts no spaces.
 _PIECE = regex.compile(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.explanation.matches import Explanation
 from latelens.explanation.words import query_words
-from latelens.render.plot import figure as base
+from latelens.render.plot import sheet as drawing
 from latelens.text.characters import words
 
 # Rows at most; a longer query shows the words with the largest contributions. 36 rows make 10 inches, gaps included.
@@ -60,12 +60,12 @@ def plot_similarity(
     columns = _shown_columns(explanation.document, np.unique(best), min(max_columns, _room(ax, figsize)))
     y, x = _places(explanation.query, rows), _places(explanation.document, columns)
     names, below = _labels(explanation.query, rows), _labels(explanation.document, columns)
-    left, bottom = 0.3 + base.width_of(names), 0.6 + base.width_of(below)
+    left, bottom = 0.3 + drawing.width_of(names), 0.6 + drawing.width_of(below)
     wanted = (left + _RIGHT + min(max(0.34 * len(x), 2.8), max(0.2 * x[-1], 8.4)), bottom + _TOP + 0.2 * (y[-1] + 2))
-    sheet = base.Sheet(ax, figsize, wanted)
+    sheet = drawing.Sheet(ax, figsize, wanted)
     width, height = sheet.width - left - _RIGHT, sheet.height - bottom - _TOP
     cells = sheet.panel("similarity", left, bottom, width, height)
-    colours = base.colour_range(explanation.query, scale)
+    colours = drawing.colour_range(explanation.query, scale)
     _draw_cells(cells, explanation.similarity[np.ix_(rows, columns)], y, x, colours)
     for place, column in zip(y, x[columns.searchsorted(best)], strict=True):
         cells.add_patch(_frame(column, place))
@@ -80,13 +80,13 @@ def plot_similarity(
     tall = min(height, 2.2)
     _draw_scale(sheet.panel("scale", left + width + 1.4, bottom + height - tall, 0.13, tall), colours, tall)
     sheet.head(_title(explanation, rows), left)
-    sheet.foot(_caption(explanation, columns) + base.missing_note([*names, *below]), left)
+    sheet.foot(_caption(explanation, columns) + drawing.missing_note([*names, *below]), left)
     return sheet.figure
 
 
 def _room(ax: Axes | None, figsize: tuple[float, float] | None) -> int:
     """Columns that a given size has room for: a label needs 0.14 inches."""
-    size = figsize if ax is None else base.size_of(ax)
+    size = figsize if ax is None else drawing.size_of(ax)
     return max(1, int((size[0] - _RIGHT - 1) / 0.14)) if size else 10_000
 
 
@@ -126,7 +126,7 @@ def _draw_cells(
     cells = similarity[np.ix_(from_row, from_column)].astype(np.float64)
     cells[from_row < 0] = np.nan
     cells[:, from_column < 0] = np.nan
-    ax.pcolormesh(x_edges, y_edges, cells, cmap=base.COLOURS, norm=colours, edgecolors="#e8e8e8", linewidth=0.4)
+    ax.pcolormesh(x_edges, y_edges, cells, cmap=drawing.COLOURS, norm=colours, edgecolors="#e8e8e8", linewidth=0.4)
 
 
 def _edges(places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
@@ -156,7 +156,7 @@ def _labels(embeddings: TokenEmbeddings, shown: NDArray[np.intp]) -> list[str]:
         inside = start >= 0 and owner >= 0 and known[owner, 0] < start < known[owner, 1]
         text = embeddings.text[start:end] if start >= 0 else embeddings.tokens[row]
         # A dot in front of a piece that goes on with a word: "mega", "·her", "·bi".
-        labels.append(("·" if inside else "") + base.shorten(text, _LABEL))
+        labels.append(("·" if inside else "") + drawing.shorten(text, _LABEL))
     return labels
 
 
@@ -164,7 +164,7 @@ def _name_rows(axis: XAxis | YAxis, kinds: NDArray[np.uint8], places: NDArray[np
     axis.set_ticks(places.tolist(), names, fontsize=8.5)
     axis.set_tick_params(length=0, labelrotation=90 if axis.axis_name == "x" else 0)
     for label, kind in zip(axis.get_ticklabels(), kinds.tolist(), strict=True):
-        base.plain(label)
+        drawing.set_plain(label)
         if kind != TokenKind.CONTENT:
             label.set(color="#666666", fontstyle="italic")
 
@@ -180,10 +180,11 @@ def _draw_bars(ax: Axes, explanation: Explanation, rows: NDArray[np.intp], y: ND
     """Contributions beside the rows; those of rows that are no text in grey."""
     best = explanation.similarity[rows].max(axis=1).tolist()
     is_text = explanation.query.kinds[rows] == TokenKind.CONTENT
-    ax.barh(y, best, height=0.78, color=[base.BLUE if text else base.GREY for text in is_text.tolist()])
+    ax.barh(y, best, height=0.78, color=[drawing.BLUE if text else drawing.GREY for text in is_text.tolist()])
     low, high = min(0.0, *best), max(*best, 0.01)
     for place, value in zip(y.tolist(), best, strict=True):
-        ax.text(max(value, 0) + 0.04 * high, place, base.number(value), va="center", fontsize=8.5, gid="contribution")
+        said = drawing.number(value)
+        ax.text(max(value, 0) + 0.04 * high, place, said, va="center", fontsize=8.5, gid="contribution")
     ax.set(xlim=(low * 1.1, high * 1.55), xticks=[])
     ax.tick_params(left=False, labelleft=False)
     ax.spines[:].set_visible(False)
@@ -191,7 +192,7 @@ def _draw_bars(ax: Axes, explanation: Explanation, rows: NDArray[np.intp], y: ND
 
 
 def _draw_scale(ax: Axes, colours: Normalize, tall: float) -> None:
-    base.figure_of(ax).colorbar(ScalarMappable(colours, base.COLOURS), cax=ax)
+    drawing.figure_of(ax).colorbar(ScalarMappable(colours, drawing.COLOURS), cax=ax)
     ax.tick_params(labelsize=8)
     ax.text(3.8, 1 + 0.06 / tall, "similarity", transform=ax.transAxes, ha="right", fontsize=8.5)
 

@@ -20,7 +20,7 @@ from latelens.embeddings import TokenKind
 from latelens.explanation.contrasting import contrast
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Explanation
-from latelens.ranking import Ranked
+from latelens.explanation.results import Ranked
 from latelens.render.ledger import ledger
 from latelens.text.sentences import split_sentences
 

@@ -15,7 +15,7 @@ Place = tuple[Segment, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class LiveSegment:
     """A segment as it counts now.
 
     Attributes
@@ -43,7 +43,7 @@ class Part:
         return np.flatnonzero(~self.dead)
 
 
-def without(parts: Sequence[Part], doomed: Iterable[Place]) -> tuple[Part, ...]:
+def without(parts: Sequence[LiveSegment], doomed: Iterable[Place]) -> tuple[LiveSegment, ...]:
     """The parts with these chunks dead."""
     positions: dict[Segment, list[int]] = {}
     for segment, i in doomed:
@@ -51,13 +51,13 @@ def without(parts: Sequence[Part], doomed: Iterable[Place]) -> tuple[Part, ...]:
     return tuple(_with_dead(part, positions[part.segment]) if part.segment in positions else part for part in parts)
 
 
-def _with_dead(part: Part, positions: list[int]) -> Part:
+def _with_dead(part: LiveSegment, positions: list[int]) -> LiveSegment:
     dead = part.dead.copy()
     dead[positions] = True
     return replace(part, dead=dead)
 
 
-def drafted(parts: Iterable[Part]) -> Draft:
+def drafted(parts: Iterable[LiveSegment]) -> Draft:
     """The chunks that count, to be written anew."""
     draft = Draft()
     for part in parts:

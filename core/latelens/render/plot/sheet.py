@@ -100,7 +100,7 @@ class Sheet:
     def head(self, text: str, left: float) -> None:
         """The line on top."""
         place = (left / self.width, 1 - 0.12 / self.height)
-        plain(self.ax.text(*place, text, transform=self.ax.transAxes, va="top", fontsize=10.5, gid="head"))
+        set_plain(self.ax.text(*place, text, transform=self.ax.transAxes, va="top", fontsize=10.5, gid="head"))
 
     def foot(self, text: str, left: float) -> None:
         """Small print at the bottom, in as many lines as it takes."""
@@ -108,7 +108,7 @@ class Sheet:
         wrapped = "\n".join(textwrap.fill(line, most) for line in text.splitlines())
         place = (left / self.width, 0.1 / self.height)
         style: dict[str, Any] = {"va": "bottom", "fontsize": 8.5, "color": "#444444", "linespacing": 1.3, "gid": "foot"}
-        plain(self.ax.text(*place, wrapped, transform=self.ax.transAxes, **style))
+        set_plain(self.ax.text(*place, wrapped, transform=self.ax.transAxes, **style))
 
 
 def number(value: float) -> str:
@@ -183,7 +183,7 @@ def shorten(text: str, most: int) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
-def plain(*texts: Text, mono: bool = False) -> None:
+def set_plain(*texts: Text, mono: bool = False) -> None:
     """Draw texts as they are: a dollar sign is no formula, and fonts stand in for each other."""
     for text in texts:
         text.set_parse_math(False)
@@ -205,6 +205,6 @@ def name_lines(ax: Axes, places: Sequence[float], labels: Sequence[str], is_text
     ax.set_yticks(places, labels, fontsize=9)
     ax.tick_params(length=0)
     for label, upright in zip(ax.get_yticklabels(), is_text, strict=True):
-        plain(label)
+        set_plain(label)
         if not upright:
             label.set(color="#666666", fontstyle="italic")
