@@ -31,7 +31,7 @@ def test_a_relevance_is_the_logistic_of_strength_and_length():
 
 def test_an_encoder_without_a_calibration_gives_none_never_a_made_up_number():
     assert [ranked.relevance for ranked in rerank("elephants", DOCUMENTS, FakeEncoder())] == [None] * 3
-    with pytest.raises(ValueError, match=r"'fake' has no calibration.*python -m latelens\.calibrate"):
+    with pytest.raises(ValueError, match=r"'fake' has no calibration.*python -m latelens\.evaluation\.calibrate"):
         rerank("elephants", DOCUMENTS, FakeEncoder(), min_relevance=0.5)
 
 
@@ -76,7 +76,7 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"strength": "much"}', MADE.__repr__()])
 def test_a_file_that_is_no_calibration_says_how_to_make_one(text, tmp_path):
     (tmp_path / "bad.json").write_text(text)
-    with pytest.raises(ValueError, match=r"bad\.json is no calibration .*python -m latelens\.calibrate"):
+    with pytest.raises(ValueError, match=r"bad\.json is no calibration .*python -m latelens\.evaluation\.calibrate"):
         Calibration.load(tmp_path / "bad.json")
 
 
