@@ -4,6 +4,7 @@ from latelens._version import __version__
 from latelens.attribution import attribute
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
 from latelens.attribution.verify import CrossEncoderVerifier, Verdict, Verifier
+from latelens.bridge.attributor import Attributor
 from latelens.bridge.metadata import read_evidence
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.encoders import Encoder, EncoderPool, ModelInfo, list_models, load_encoder
@@ -18,6 +19,7 @@ from latelens.ranking import rerank
 
 __all__ = [
     "Attribution",
+    "Attributor",
     "Calibration",
     "Citation",
     "Claim",

@@ -9,17 +9,13 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.runnables import RunnableConfig, RunnableSerializable, run_in_executor
 from langchain_core.runnables.utils import AddableDict
-from pydantic import ConfigDict, PrivateAttr, field_serializer, model_validator
-from typing_extensions import Self
+from pydantic import ConfigDict, Field, field_serializer, field_validator
 
 from langchain_latelens.annotations import V1, Block, bare, describe, standard_blocks
 from langchain_latelens.citations import cite, find_citations
 from langchain_latelens.sources import conversation_sources, to_sources
 from latelens.attribution.citations import Source
-from latelens.attribution.verify import as_verifier
-from latelens.bridge.attributor import Attributor
-from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache_setting import describe_cache
+from latelens.bridge.attributor import Attributor, chosen
 
 
 class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
@@ -40,46 +36,24 @@ class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
         Where the answer is in the dict.
     sources_key
         Where the documents are.
-    model, cache, max_citations, verifier, device, batch_size
+    attributor
         As for `attach_citations`.
     """
 
     answer_key: str = "answer"
     sources_key: str = "context"
-    model: Any = DEFAULT_MODEL
-    cache: Any = True
-    max_citations: int = 3
-    verifier: Any = None
-    device: str | None = None
-    batch_size: int | None = None
-
-    _attributor: Attributor = PrivateAttr()
+    attributor: Any = Field(default=None, validate_default=True)
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    @model_validator(mode="after")
-    def _prepare(self) -> Self:
-        self._attributor = Attributor(
-            self.model,
-            cache=self.cache,
-            max_citations=self.max_citations,
-            verifier=self.verifier,
-            device=self.device,
-            batch_size=self.batch_size,
-        )
-        return self
+    @field_validator("attributor")
+    @classmethod
+    def _checked(cls, attributor: Any) -> Attributor:
+        return chosen(attributor)
 
-    @field_serializer("model")
-    def _model_name(self, model: Any) -> str:
-        return model if isinstance(model, str) else self._attributor.encoder.name
-
-    @field_serializer("cache")
-    def _cache_setting(self, cache: Any) -> bool | str:
-        return describe_cache(cache)
-
-    @field_serializer("verifier")
-    def _verifier_name(self, verifier: Any) -> str | None:
-        return None if verifier is None else as_verifier(verifier).name
+    @field_serializer("attributor")
+    def _described(self, attributor: Attributor) -> dict[str, Any]:
+        return attributor.describe()
 
     def invoke(self, input: dict[str, Any], config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """The chain's output with the answer cited."""
@@ -146,11 +120,11 @@ class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
         answer = given.get(self.answer_key)
         sources = self._sources(given)
         if not isinstance(answer, list):
-            return cite(answer, sources, self._attributor)  # type: ignore[arg-type]  # refuses what it cannot cite
+            return cite(answer, sources, self.attributor)  # type: ignore[arg-type]  # refuses what it cannot cite
         last = answer[-1] if answer else None
         if not isinstance(last, AIMessage):
             raise TypeError(f"the last message under {self.answer_key!r} is no AIMessage but {type(last).__name__}")
-        return [*answer[:-1], cite(last, sources, self._attributor)]
+        return [*answer[:-1], cite(last, sources, self.attributor)]
 
     def _sources(self, given: Mapping[str, Any]) -> list[Source]:
         if given.get(self.sources_key) is not None:
@@ -217,7 +191,7 @@ class _Passage:
         passed = _sum(self._passed)
         blocks: list[Block] = passed.content  # type: ignore[assignment]  # `in_blocks` wrote them
         sources = attach._sources({**self._given, key: ""})
-        found, written = find_citations(blocks, sources, attach._attributor, describe(whole))
+        found, written = find_citations(blocks, sources, attach.attributor, describe(whole))
         added: list[Any] = [
             {"type": "text", "text": "", "index": block["index"], "annotations": ours}
             for block, ours in zip(blocks, found, strict=True)

@@ -15,22 +15,15 @@ from langchain_latelens.annotations import V1, Block, annotate, bare, describe, 
 from langchain_latelens.sources import to_sources
 from langchain_latelens.stored_attribution import read, record
 from latelens.attribution.citations import Attribution, Claim, Source
-from latelens.bridge.attributor import Attributor
+from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.metadata import KEY
-from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache_setting import CacheSetting
 
 
 def attach_citations(
     message: AIMessage | str,
     sources: Iterable[Any],
     *,
-    model: Any = DEFAULT_MODEL,
-    cache: CacheSetting = True,
-    max_citations: int = 3,
-    verifier: Any = None,
-    device: str | None = None,
-    batch_size: int | None = None,
+    attributor: Attributor | None = None,
 ) -> AIMessage:
     """The message with a standard `Citation` for every source span that bears one of its claims.
 
@@ -50,31 +43,15 @@ def attach_citations(
     sources
         `Document`s, `ToolMessage`s, their artifacts (also as the dicts that a checkpoint makes of them), texts, or
         `latelens` sources, mixed as they come; `source_index` counts the documents in them from 0.
-    model
-        What `latelens.load_encoder` takes. A model given by its name stays loaded for later calls.
-    cache
-        True shares one memory between calls, False encodes anew, a path keeps embeddings in a folder too.
-    max_citations
-        Citations for one claim at most.
-    verifier
-        Tells whether the cited text supports the claim: see `latelens.attribute`.
-    device, batch_size
-        As for `latelens.load_encoder`.
+    attributor
+        A `latelens.Attributor`: model, cache, verifier. None takes the default model's, of which a process has one.
 
     Raises
     ------
     TypeError
         If `message` is neither an `AIMessage` nor a text, or a source is none of the above.
     """
-    attributor = Attributor(
-        model,
-        cache=cache,
-        max_citations=max_citations,
-        verifier=verifier,
-        device=device,
-        batch_size=batch_size,
-    )
-    return cite(message, to_sources(sources), attributor)
+    return cite(message, to_sources(sources), chosen(attributor))
 
 
 def strip_citations(messages: Sequence[BaseMessage] | PromptValue) -> list[BaseMessage]:

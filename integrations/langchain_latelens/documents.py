@@ -9,11 +9,11 @@ from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
 from langchain_latelens.evidence import SCORE_KEY, strip_evidence
+from latelens.bridge.candidates import content_id
 from latelens.bridge.metadata import KEY
 from latelens.bridge.parents import NODE_KEY, PARENT_KEY, START_KEY, FindParents, Parent, passages_of, place_of
-from latelens.bridge.retrieval import Retrieved
+from latelens.bridge.retrieving import Retrieved
 from latelens.index.protocol import Chunk
-from latelens.index.stages.first_stage import content_id
 
 Parents = Mapping[str, Document] | BaseStore[str, Document]
 

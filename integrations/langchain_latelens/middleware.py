@@ -17,9 +17,7 @@ except ModuleNotFoundError as error:
 
 from langchain_latelens.citations import cite, strip_citations
 from langchain_latelens.sources import conversation_sources
-from latelens.bridge.attributor import Attributor
-from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache_setting import CacheSetting
+from latelens.bridge.attributor import Attributor, chosen
 
 
 class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
@@ -38,7 +36,7 @@ class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
 
     Parameters
     ----------
-    model, cache, max_citations, verifier, device, batch_size
+    attributor
         As for `attach_citations`.
     sources_key
         A key of the agent's state that holds documents too, such as what a middleware retrieved before the model.
@@ -47,23 +45,11 @@ class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
     def __init__(
         self,
         *,
-        model: Any = DEFAULT_MODEL,
-        cache: CacheSetting = True,
-        max_citations: int = 3,
-        verifier: Any = None,
-        device: str | None = None,
-        batch_size: int | None = None,
+        attributor: Attributor | None = None,
         sources_key: str | None = None,
     ) -> None:
         super().__init__()
-        self._attributor = Attributor(
-            model,
-            cache=cache,
-            max_citations=max_citations,
-            verifier=verifier,
-            device=device,
-            batch_size=batch_size,
-        )
+        self._attributor = chosen(attributor)
         self._sources_key = sources_key
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002  # the hook's signature

@@ -19,14 +19,13 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, model_val
 from typing_extensions import Self
 
 from langchain_latelens.evidence import SCORE_KEY
-from latelens.bridge.metadata import KEY, earlier_score, to_metadata
+from latelens.bridge.metadata import KEY
+from latelens.bridge.parents import START_KEY
+from latelens.bridge.reranking import Given, Reranked, Reranker, RerankOptions
 from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache import EmbeddingCache
-from latelens.encoders.cache_setting import describe_cache, open_cache
-from latelens.encoders.lazy import LazyEncoder
+from latelens.encoders.cache_setting import describe_cache
 from latelens.explanation.matches import Explanation
-from latelens.explanation.results import ExplainMode, Ranked
-from latelens.ranking import check_options, rerank
+from latelens.explanation.results import ExplainMode
 
 
 class LateInteractionRerank(BaseDocumentCompressor):
@@ -68,27 +67,19 @@ class LateInteractionRerank(BaseDocumentCompressor):
     device: str | None = None
     show_progress: bool = False
 
-    _encoder: LazyEncoder = PrivateAttr()
-    _cache: EmbeddingCache | None = PrivateAttr()
+    _reranker: Reranker = PrivateAttr()
 
     # Typos are refused; `explain` is the argument's name and a method's, so the field is called `explain_mode`.
     model_config = ConfigDict(extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
 
     @model_validator(mode="after")
     def _prepare(self) -> Self:
-        check_options(
-            top_n=self.top_n,
-            explain=self.explain_mode,
-            min_score=self.min_score,
-            min_relevance=self.min_relevance,
-        )
-        self._encoder = LazyEncoder(self.model, device=self.device, batch_size=self.batch_size)
-        self._cache = open_cache(self.cache)
+        self._reranker = Reranker(RerankOptions.of(self))
         return self
 
     @field_serializer("model")
     def _model_name(self, model: Any) -> str:
-        return model if isinstance(model, str) else self._encoder.name
+        return model if isinstance(model, str) else self._reranker.encoder.name
 
     @field_serializer("cache")
     def _cache_setting(self, cache: Any) -> bool | str:
@@ -125,7 +116,7 @@ class LateInteractionRerank(BaseDocumentCompressor):
     def explain(self, query: str, document: Document | str) -> Explanation:
         """Every match between a query and one document, whatever `explain` was set to."""
         text = document if isinstance(document, str) else document.page_content
-        return rerank(query, [text], self._encoder, explain="off", cache=self._cache)[0].explanation
+        return self._reranker.explain(query, text)
 
     def as_retriever(self, base_retriever: RetrieverLike) -> RerankedRetriever:
         """A retriever whose results are reranked, for chains that do not use langchain-classic."""
@@ -135,35 +126,10 @@ class LateInteractionRerank(BaseDocumentCompressor):
         return {"query": query, "documents": list(documents)}
 
     def _rerank(self, documents: Sequence[Document], query: str) -> list[Document]:
-        ranking = rerank(
-            query,
-            [document.page_content for document in documents],
-            self._encoder,
-            top_n=self.top_n,
-            explain=self.explain_mode,
-            min_score=self.min_score,
-            min_relevance=self.min_relevance,
-            cache=self._cache,
-            show_progress=self.show_progress,
-        )
         return [
-            self._copy(documents[ranked.index], query, ranked, rank) for rank, ranked in enumerate(ranking, start=1)
+            _copy(documents[found.index], found)
+            for found in self._reranker.rerank(query, [_given(document) for document in documents])
         ]
-
-    def _copy(self, document: Document, query: str, ranked: Ranked, rank: int) -> Document:
-        metadata = {key: value for key, value in document.metadata.items() if key != KEY}
-        if self.explain_mode != "off":
-            metadata[KEY] = to_metadata(
-                ranked,
-                query=query,
-                model=self._encoder.name,
-                rank=rank,
-                retrieval_score=earlier_score(document.metadata, document.metadata.get(SCORE_KEY)),
-                source_start=document.metadata.get("start_index"),
-                tokens=self.explain_mode == "tokens",
-            )
-        metadata[SCORE_KEY] = ranked.score
-        return document.model_copy(update={"metadata": metadata})
 
 
 class RerankedRetriever(BaseRetriever):
@@ -183,3 +149,16 @@ class RerankedRetriever(BaseRetriever):
     ) -> list[Document]:
         found = await self.base_retriever.ainvoke(query, config={"callbacks": run_manager.get_child()})
         return await self.reranker.acompress_documents(found, query, callbacks=run_manager.get_child())
+
+
+def _given(document: Document) -> Given:
+    metadata = document.metadata
+    return Given(document.page_content, metadata, score=metadata.get(SCORE_KEY), start=metadata.get(START_KEY))
+
+
+def _copy(document: Document, found: Reranked) -> Document:
+    metadata = {key: value for key, value in document.metadata.items() if key != KEY}
+    if found.metadata is not None:
+        metadata[KEY] = found.metadata
+    metadata[SCORE_KEY] = found.score
+    return document.model_copy(update={"metadata": metadata})

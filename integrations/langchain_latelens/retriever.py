@@ -15,10 +15,10 @@ from pydantic import ConfigDict, Field, field_serializer, model_validator
 from typing_extensions import Self, Unpack
 
 from langchain_latelens.documents import Parents, document_of, parent_finder, to_chunks, with_ids
-from langchain_latelens.options import Making, Options
+from langchain_latelens.retriever_arguments import Making, Options
 from langchain_latelens.tracing import abatch, batch, child_runs
 from latelens.bridge.parents import PARENT_KEY
-from latelens.bridge.retrieval import Wanted, aretrieve, check_searcher, put, remove, retrieve
+from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
 from latelens.explanation.matches import Explanation

@@ -9,6 +9,8 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 
 from latelens.attribution.citations import Source
+from latelens.bridge.parents import START_KEY
+from latelens.bridge.sources import source_of
 
 
 def to_sources(items: Iterable[Any]) -> list[Source]:
@@ -16,9 +18,9 @@ def to_sources(items: Iterable[Any]) -> list[Source]:
 
     Takes `Document`s, the dicts that a checkpoint makes of them, whole `ToolMessage`s, their artifacts, texts,
     `latelens` sources, and sequences of these. A `ToolMessage` stands for the documents of its artifact; without
-    such an artifact for its text, named after the tool; a failed call for nothing. A document's title and url are
-    ``metadata["title"]`` and ``metadata["url"]``, else ``metadata["source"]``; where a splitter noted
-    ``start_index``, citations also say their place in the whole document.
+    such an artifact for its text, named after the tool; a failed call for nothing. `latelens.bridge.sources` reads a
+    document's title and url from its metadata; where a splitter noted ``start_index``, citations also say their
+    place in the whole document.
 
     Raises
     ------
@@ -79,17 +81,5 @@ def _is_document(item: Any) -> bool:
     return written or isinstance(item, Document | Source)
 
 
-def _source(text: str, name: Any, metadata: Mapping[str, Any]) -> Source:
-    origin = _text(metadata.get("source"))
-    start = metadata.get("start_index")
-    return Source(
-        text,
-        id=_text(name),
-        title=_text(metadata.get("title")) or origin,
-        url=_text(metadata.get("url")) or (origin if origin and "://" in origin else None),
-        start=start if isinstance(start, int) and not isinstance(start, bool) and start >= 0 else None,
-    )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _source(text: str, name: object, metadata: Mapping[str, Any]) -> Source:
+    return source_of(text, name, metadata, metadata.get(START_KEY))

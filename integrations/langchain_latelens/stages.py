@@ -10,9 +10,10 @@ from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore, VectorStoreRetriever
 
 from langchain_latelens.evidence import SCORE_KEY, strip_evidence
+from latelens.bridge.candidates import candidate
 from latelens.index.filters import matches, parse_filter
 from latelens.index.protocol import Filter
-from latelens.index.stages.first_stage import Candidate, candidate
+from latelens.index.stages.first_stage import Candidate
 
 PassFilter = Callable[[Filter], dict[str, Any]]
 

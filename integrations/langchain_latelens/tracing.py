@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -19,31 +19,23 @@ from langchain_core.runnables.config import get_config_list, patch_config, var_c
 Configs = RunnableConfig | list[RunnableConfig] | None
 
 
-class TracedRetriever(Protocol):
-    """What tracing asks of a retriever."""
+class RetrievesMany(Protocol):
+    """A retriever that takes many queries at once."""
 
-    @property
-    def tags(self) -> list[str] | None:
-        """Tags of every run."""
+    tags: list[str] | None
+    metadata: dict[str, Any] | None
 
-    @property
-    def metadata(self) -> dict[str, Any] | None:
-        """Metadata of every run."""
+    def retrieve_many(self, queries: Sequence[str], **asked: Any) -> list[list[Document]]: ...  # noqa: D102
 
-    def get_name(self) -> str:
-        """What a run is called."""
+    async def aretrieve_many(self, queries: Sequence[str], **asked: Any) -> list[list[Document]]: ...  # noqa: D102
 
-    def retrieve_many(self, queries: Sequence[str], **asked: Any) -> Sequence[list[Document]]:
-        """Documents for each query."""
+    def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str: ...  # noqa: D102
 
-    async def aretrieve_many(self, queries: Sequence[str], **asked: Any) -> Sequence[list[Document]]:
-        """Documents for each query."""
-
-    def _get_ls_params(self, **asked: Any) -> Any: ...
+    def _get_ls_params(self, **kwargs: Any) -> Mapping[str, Any]: ...
 
 
 def batch(
-    retriever: TracedRetriever, inputs: list[str], config: Configs, *, return_exceptions: bool, **asked: Any
+    retriever: RetrievesMany, inputs: list[str], config: Configs, *, return_exceptions: bool, **asked: Any
 ) -> list[list[Document]]:
     """Retrieve for each query; each slice of ``max_concurrency`` queries is encoded together."""
     configs = get_config_list(config, len(inputs))
@@ -54,7 +46,7 @@ def batch(
 
 
 async def abatch(
-    retriever: TracedRetriever, inputs: list[str], config: Configs, *, return_exceptions: bool, **asked: Any
+    retriever: RetrievesMany, inputs: list[str], config: Configs, *, return_exceptions: bool, **asked: Any
 ) -> list[list[Document]]:
     """Like `batch`, off the event loop."""
     configs = get_config_list(config, len(inputs))
@@ -80,7 +72,7 @@ def _slices(configs: Sequence[RunnableConfig]) -> Iterator[slice]:
 
 
 def _batch(
-    retriever: TracedRetriever,
+    retriever: RetrievesMany,
     queries: list[str],
     configs: list[RunnableConfig],
     return_exceptions: bool,
@@ -109,7 +101,7 @@ def _batch(
 
 
 async def _abatch(
-    retriever: TracedRetriever,
+    retriever: RetrievesMany,
     queries: list[str],
     configs: list[RunnableConfig],
     return_exceptions: bool,
@@ -137,7 +129,7 @@ async def _abatch(
     return found
 
 
-def _managed(retriever: TracedRetriever, config: RunnableConfig, asked: dict[str, Any]) -> dict[str, Any]:
+def _managed(retriever: RetrievesMany, config: RunnableConfig, asked: dict[str, Any]) -> dict[str, Any]:
     """What `BaseRetriever.invoke` gives to a callback manager."""
     return {
         "inheritable_callbacks": config.get("callbacks"),
@@ -148,14 +140,14 @@ def _managed(retriever: TracedRetriever, config: RunnableConfig, asked: dict[str
     }
 
 
-def _try(retriever: TracedRetriever, query: str, asked: dict[str, Any]) -> list[Document] | Exception:
+def _try(retriever: RetrievesMany, query: str, asked: dict[str, Any]) -> list[Document] | Exception:
     try:
         return retriever.retrieve_many([query], **asked)[0]
     except Exception as error:
         return error
 
 
-async def _atry(retriever: TracedRetriever, query: str, asked: dict[str, Any]) -> list[Document] | Exception:
+async def _atry(retriever: RetrievesMany, query: str, asked: dict[str, Any]) -> list[Document] | Exception:
     try:
         return (await retriever.aretrieve_many([query], **asked))[0]
     except Exception as error:

@@ -12,10 +12,8 @@ from llama_index.core.base.response.schema import AsyncStreamingResponse, Pydant
 from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
 
 from latelens.attribution import Attribution, Citation, Source
-from latelens.bridge.attributor import Attributor
+from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.metadata import KEY
-from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache_setting import CacheSetting
 from latelens.interchange import from_json, to_json
 from latelens.interchange.stand_ins import fits
 from llama_index_latelens.sources import SourceLike, to_source
@@ -34,12 +32,7 @@ def attach_citations(
     response: AnswerT,
     sources: Iterable[SourceLike] | None = None,
     *,
-    model: Any = DEFAULT_MODEL,
-    cache: CacheSetting = True,
-    max_citations: int = 3,
-    verifier: Any = None,
-    device: str | None = None,
-    batch_size: int | None = None,
+    attributor: Attributor | None = None,
 ) -> AnswerT: ...
 
 
@@ -48,12 +41,7 @@ def attach_citations(
     response: str,
     sources: Iterable[SourceLike] | None = None,
     *,
-    model: Any = DEFAULT_MODEL,
-    cache: CacheSetting = True,
-    max_citations: int = 3,
-    verifier: Any = None,
-    device: str | None = None,
-    batch_size: int | None = None,
+    attributor: Attributor | None = None,
 ) -> Response: ...
 
 
@@ -61,12 +49,7 @@ def attach_citations(
     response: Any,
     sources: Iterable[SourceLike] | None = None,
     *,
-    model: Any = DEFAULT_MODEL,
-    cache: CacheSetting = True,
-    max_citations: int = 3,
-    verifier: Any = None,
-    device: str | None = None,
-    batch_size: int | None = None,
+    attributor: Attributor | None = None,
 ) -> Any:
     """A copy of the answer that carries, for each of its claims, the source spans that bear it.
 
@@ -88,31 +71,15 @@ def attach_citations(
     sources
         Nodes, their dicts, texts or `latelens` sources. None takes ``response.source_nodes``; an agent's are
         gathered by `EvidenceCollector`.
-    model
-        What `latelens.load_encoder` takes. A model given by its name stays loaded for later calls.
-    cache
-        True shares one memory between calls, False encodes anew, a path keeps embeddings in a folder too.
-    max_citations
-        Citations for one claim at most.
-    verifier
-        Tells whether the cited text supports the claim: see `latelens.attribute`.
-    device, batch_size
-        As for `latelens.load_encoder`.
+    attributor
+        A `latelens.Attributor`: model, cache, verifier. None takes the default model's, of which a process has one.
 
     Raises
     ------
     TypeError, ValueError
         If `response` is nothing that holds an answer, or there are no `sources` where it has none of its own.
     """
-    attributor = Attributor(
-        model,
-        cache=cache,
-        max_citations=max_citations,
-        verifier=verifier,
-        device=device,
-        batch_size=batch_size,
-    )
-    return cite(response, None if sources is None else list(sources), attributor)
+    return cite(response, None if sources is None else list(sources), chosen(attributor))
 
 
 def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike] | None = None) -> Attribution | None:

@@ -21,7 +21,7 @@ from llama_index.core.storage.docstore import BaseDocumentStore
 
 from latelens.bridge.metadata import KEY
 from latelens.bridge.parents import NODE_KEY, FindParents, Parent, passages_of, place_of
-from latelens.bridge.retrieval import Retrieved
+from latelens.bridge.retrieving import Retrieved
 from latelens.index.protocol import Chunk
 from llama_index_latelens.evidence import with_metadata
 

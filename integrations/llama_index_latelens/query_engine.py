@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -17,9 +16,7 @@ from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from latelens.bridge.attributor import Attributor
-from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache_setting import CacheSetting
+from latelens.bridge.attributor import Attributor, chosen
 from llama_index_latelens.citations import cite
 
 dispatcher = get_dispatcher(__name__)
@@ -41,7 +38,7 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
     marks
         False leaves the text as the model gave it: for an engine that is an agent's tool, or whose model already
         writes marks.
-    model, cache, max_citations, verifier, device, batch_size
+    attributor
         As for `attach_citations`.
     callback_manager
         None takes the query engine's.
@@ -51,25 +48,13 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         self,
         query_engine: BaseQueryEngine,
         *,
-        model: Any = DEFAULT_MODEL,
-        cache: CacheSetting = True,
-        max_citations: int = 3,
-        verifier: Any = None,
-        device: str | None = None,
-        batch_size: int | None = None,
+        attributor: Attributor | None = None,
         marks: bool = True,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         self._query_engine = query_engine
         self._marks = marks
-        self._attributor = Attributor(
-            model,
-            cache=cache,
-            max_citations=max_citations,
-            verifier=verifier,
-            device=device,
-            batch_size=batch_size,
-        )
+        self._attributor = chosen(attributor)
         super().__init__(callback_manager or query_engine.callback_manager)
 
     @classmethod
@@ -80,28 +65,14 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         llm: LLM | None = None,
         node_postprocessors: Sequence[BaseNodePostprocessor] = (),
         streaming: bool = False,
-        model: Any = DEFAULT_MODEL,
-        cache: CacheSetting = True,
-        max_citations: int = 3,
-        verifier: Any = None,
-        device: str | None = None,
-        batch_size: int | None = None,
+        attributor: Attributor | None = None,
         marks: bool = True,
     ) -> EvidenceCitationQueryEngine:
         """Answer from what a retriever finds; for more settings, make a `RetrieverQueryEngine` and wrap it."""
         engine = RetrieverQueryEngine.from_args(
             retriever, llm=llm, node_postprocessors=list(node_postprocessors), streaming=streaming
         )
-        return cls(
-            engine,
-            model=model,
-            cache=cache,
-            max_citations=max_citations,
-            verifier=verifier,
-            device=device,
-            batch_size=batch_size,
-            marks=marks,
-        )
+        return cls(engine, attributor=attributor, marks=marks)
 
     def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """What the query engine would answer from."""

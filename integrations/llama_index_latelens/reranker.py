@@ -17,18 +17,16 @@ from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 from typing_extensions import Self
 
-from latelens.bridge.metadata import earlier_score, to_metadata
+from latelens.bridge.reranking import Given, Reranker, RerankOptions
 from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache import EmbeddingCache
-from latelens.encoders.cache_setting import describe_cache, open_cache
-from latelens.encoders.lazy import LazyEncoder
+from latelens.encoders.cache_setting import describe_cache
 from latelens.explanation.matches import Explanation
-from latelens.explanation.results import ExplainMode, Ranked
-from latelens.ranking import check_options, rerank
+from latelens.explanation.results import ExplainMode
 from llama_index_latelens.evidence import with_metadata
+from llama_index_latelens.nodes import text_of
 
 dispatcher = get_dispatcher(__name__)
 
@@ -73,27 +71,19 @@ class LateInteractionRerank(BaseNodePostprocessor):
     device: str | None = None
     show_progress: bool = False
 
-    _encoder: LazyEncoder = PrivateAttr()
-    _cache: EmbeddingCache | None = PrivateAttr()
+    _reranker: Reranker = PrivateAttr()
 
     # Typos are refused; `explain` is the argument's name and a method's, so the field is called `explain_mode`.
     model_config = ConfigDict(extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
 
     @model_validator(mode="after")
     def _prepare(self) -> Self:
-        check_options(
-            top_n=self.top_n,
-            explain=self.explain_mode,
-            min_score=self.min_score,
-            min_relevance=self.min_relevance,
-        )
-        self._encoder = LazyEncoder(self.model, device=self.device, batch_size=self.batch_size)
-        self._cache = open_cache(self.cache)
+        self._reranker = Reranker(RerankOptions.of(self))
         return self
 
     @field_serializer("model")
     def _model_name(self, model: Any) -> str:
-        return model if isinstance(model, str) else self._encoder.name
+        return model if isinstance(model, str) else self._reranker.encoder.name
 
     @field_serializer("cache")
     def _cache_setting(self, cache: Any) -> bool | str:
@@ -106,20 +96,20 @@ class LateInteractionRerank(BaseNodePostprocessor):
 
     def explain(self, query: str, document: NodeWithScore | BaseNode | str) -> Explanation:
         """Every match between a query and one node, whatever `explain` was set to."""
-        text = document if isinstance(document, str) else _text(document)
-        return rerank(query, [text], self._encoder, explain="off", cache=self._cache)[0].explanation
+        node = document.node if isinstance(document, NodeWithScore) else document
+        return self._reranker.explain(query, node if isinstance(node, str) else text_of(node))
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         if query_bundle is None:
             raise ValueError("there is no query to rerank for: pass query_bundle= or query_str=")
-        query = query_bundle.query_str
+        query, model = query_bundle.query_str, self._reranker.encoder.name
         top_n = len(nodes) if self.top_n is None else self.top_n
-        dispatcher.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=top_n, model_name=self._encoder.name))
+        dispatcher.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=top_n, model_name=model))
         payload: dict[str, Any] = {
             EventPayload.NODES: nodes,
-            EventPayload.MODEL_NAME: self._encoder.name,
+            EventPayload.MODEL_NAME: model,
             EventPayload.QUERY_STR: query,
             EventPayload.TOP_K: top_n,
         }
@@ -139,34 +129,12 @@ class LateInteractionRerank(BaseNodePostprocessor):
         return await asyncio.to_thread(self._postprocess_nodes, nodes, query_bundle)
 
     def _rerank(self, nodes: Sequence[NodeWithScore], query: str) -> list[NodeWithScore]:
-        ranking = rerank(
-            query,
-            [_text(node) for node in nodes],
-            self._encoder,
-            top_n=self.top_n,
-            explain=self.explain_mode,
-            min_score=self.min_score,
-            min_relevance=self.min_relevance,
-            cache=self._cache,
-            show_progress=self.show_progress,
-        )
-        return [self._copy(nodes[ranked.index], query, ranked, rank) for rank, ranked in enumerate(ranking, start=1)]
-
-    def _copy(self, found: NodeWithScore, query: str, ranked: Ranked, rank: int) -> NodeWithScore:
-        metadata = None
-        if self.explain_mode != "off":
-            metadata = to_metadata(
-                ranked,
-                query=query,
-                model=self._encoder.name,
-                rank=rank,
-                retrieval_score=earlier_score(found.node.metadata, found.score),
-                source_start=getattr(found.node, "start_char_idx", None),
-                tokens=self.explain_mode == "tokens",
-            )
-        return NodeWithScore(node=with_metadata(found.node, metadata), score=ranked.score)
+        found = self._reranker.rerank(query, [_given(node) for node in nodes])
+        return [
+            NodeWithScore(node=with_metadata(nodes[one.index].node, one.metadata), score=one.score) for one in found
+        ]
 
 
-def _text(node: NodeWithScore | BaseNode) -> str:
-    # Without metadata: every other mode prepends it and strips, and positions would no longer fit.
-    return node.get_content(metadata_mode=MetadataMode.NONE)
+def _given(found: NodeWithScore) -> Given:
+    node = found.node
+    return Given(text_of(node), node.metadata, score=found.score, start=getattr(node, "start_char_idx", None))

@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import MetadataFilters
 from typing_extensions import Self, Unpack
 
 from latelens.bridge.parents import PARENT_KEY
-from latelens.bridge.retrieval import Wanted, aretrieve, check_searcher, put, remove, retrieve
+from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
 from latelens.explanation.matches import Explanation

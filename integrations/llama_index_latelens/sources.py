@@ -11,21 +11,18 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextN
 from llama_index.core.tools import ToolOutput
 
 from latelens.attribution import Source
+from latelens.bridge.sources import source_of
 from latelens.text.sentences import split_sentences
 
 Event = TypeVar("Event")
 SourceLike = NodeWithScore | BaseNode | Source | Mapping[str, Any] | str
 
-# Under what names loaders and users keep these, best first.
-_TITLES = ("title", "file_name", "source")
-_ADDRESSES = ("url", "source")
-
 
 def to_source(found: SourceLike) -> Source:
     """A node, or what a checkpoint made of it, as a source: its bare text, its id, and its place in its document.
 
-    The title is the metadata's ``title``, ``file_name`` or ``source``; the address its ``url``, or its ``source``
-    where that is one. Where the splitter noted ``start_char_idx``, citations also say their place in the document.
+    `latelens.bridge.sources` reads its title and url from the metadata. Where the splitter noted ``start_char_idx``,
+    citations also say their place in the document.
 
     Raises
     ------
@@ -45,7 +42,7 @@ def to_source(found: SourceLike) -> Source:
         )
     # Every other mode prepends metadata and strips: positions would no longer fit.
     text = node.get_content(metadata_mode=MetadataMode.NONE)
-    return _source(text, node.node_id, node.metadata, getattr(node, "start_char_idx", None))
+    return source_of(text, node.node_id, node.metadata, getattr(node, "start_char_idx", None))
 
 
 class EvidenceCollector:
@@ -149,7 +146,7 @@ def _from_dict(written: Mapping[str, Any]) -> Source:
         raise TypeError(f"this dict is no node: it has no text, only {', '.join(map(str, written))}")
     node = written.get("node", written)
     metadata = node.get("metadata") or {}
-    return _source(text, node.get("id_") or node.get("node_id"), metadata, node.get("start_char_idx"))
+    return source_of(text, node.get("id_") or node.get("node_id"), metadata, node.get("start_char_idx"))
 
 
 def _text_of(written: Mapping[str, Any]) -> str | None:
@@ -160,14 +157,3 @@ def _text_of(written: Mapping[str, Any]) -> str | None:
     if text is None:
         text = (node.get("text_resource") or {}).get("text")
     return text if isinstance(text, str) else None
-
-
-def _source(text: str, name: str | None, metadata: Mapping[str, Any], start: int | None) -> Source:
-    title = next((found for key in _TITLES if (found := _said(metadata, key))), None)
-    addresses = (_said(metadata, key) for key in _ADDRESSES)
-    return Source(text, name, title, next((found for found in addresses if found and "://" in found), None), start)
-
-
-def _said(metadata: Mapping[str, Any], key: str) -> str | None:
-    value = metadata.get(key)
-    return value if isinstance(value, str) and value else None

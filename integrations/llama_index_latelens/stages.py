@@ -10,9 +10,10 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.indices import VectorStoreIndex
 from llama_index.core.schema import BaseNode, NodeWithScore
 
+from latelens.bridge.candidates import candidate
 from latelens.bridge.parents import NODE_KEY
 from latelens.index.protocol import Filter
-from latelens.index.stages.first_stage import Candidate, candidate
+from latelens.index.stages.first_stage import Candidate
 from llama_index_latelens.filters import from_filter
 from llama_index_latelens.nodes import kept_of, plain_metadata, text_of
 

@@ -29,7 +29,7 @@ from langchain_latelens.chain import AttachCitations
 from langchain_latelens.citations import attach_citations, read_attribution, strip_citations
 from langchain_latelens.middleware import EvidenceCitationMiddleware
 from langchain_latelens.sources import conversation_sources, to_sources
-from latelens import Encoder
+from latelens import Attributor, Encoder
 from latelens.attribution import Source, attribute
 
 DOCUMENTS = [
@@ -45,7 +45,7 @@ GRASS = "Elephants eat grass and bark."
 
 
 def cite(message: AIMessage | str, sources: Any = DOCUMENTS, **options: Any) -> AIMessage:
-    return attach_citations(message, sources, model=FakeEncoder(), **options)
+    return attach_citations(message, sources, attributor=Attributor(FakeEncoder(), **options))
 
 
 def ours(message: BaseMessage) -> list[dict[str, Any]]:
@@ -334,9 +334,9 @@ def test_a_verifiers_labels_reach_the_citations() -> None:
     found = read_attribution(message, DOCUMENTS)
     assert found is not None
     assert (found.verifier, found.claims[0].support) == ("judge", 0.9)
-    attach = AttachCitations(model=FakeEncoder(), verifier=judge)
+    attach = AttachCitations(attributor=Attributor(FakeEncoder(), verifier=judge))
     assert attach.invoke({"answer": ANSWER, "context": DOCUMENTS})["answer"] == message
-    assert attach.model_dump(mode="json")["verifier"] == "judge"
+    assert attach.model_dump(mode="json")["attributor"]["verifier"] == "judge"
 
 
 def test_wrong_arguments_are_refused() -> None:
@@ -439,7 +439,7 @@ def rag(model: Any, *, attach: Any = None, parser: Any = None) -> Any:
     chain = RunnablePassthrough.assign(context=retrieve) | RunnablePassthrough.assign(
         answer=answer if parser is None else answer | parser
     )
-    return chain | (attach or AttachCitations(model=FakeEncoder()))
+    return chain | (attach or AttachCitations(attributor=Attributor(FakeEncoder())))
 
 
 async def test_a_chain_is_cited_sync_async_and_in_batches() -> None:
@@ -510,7 +510,7 @@ def test_a_streaming_model_with_blocks_reasoning_and_tool_calls_gives_the_same_c
         piece(content=[{"type": "text", "text": "Elephants eat bark.", "index": 3}]),
         piece(content=[], chunk_position="last"),
     ]
-    attach = AttachCitations(model=FakeEncoder())
+    attach = AttachCitations(attributor=Attributor(FakeEncoder()))
     stream: Iterator[Any] = iter([{"context": DOCUMENTS}, *({"answer": chunk} for chunk in chunks)])
     message = summed(list(attach.transform(stream)))["answer"]
     raw = chunks[0] + chunks[1:]
@@ -533,7 +533,7 @@ def test_a_stream_with_reasoning_beside_its_text_gives_the_same_citations() -> N
         AIMessageChunk(content="", additional_kwargs={"reasoning_content": "m."}),
         *(AIMessageChunk(content=token) for token in ("Elephants eat ", "grass and bark.")),
     ]
-    attach = AttachCitations(model=FakeEncoder())
+    attach = AttachCitations(attributor=Attributor(FakeEncoder()))
     message = summed(list(attach.transform(iter([{"context": DOCUMENTS}, *({"answer": chunk} for chunk in chunks)]))))
     whole = attach.invoke({"context": DOCUMENTS, "answer": chunks[0] + chunks[1:]})
     assert without_index(message["answer"]) == whole["answer"].content
@@ -543,7 +543,7 @@ def test_a_stream_with_reasoning_beside_its_text_gives_the_same_citations() -> N
 
 def test_a_stream_that_is_cited_twice_is_cited_anew() -> None:
     given = {"question": "What do elephants eat?"}
-    attach = AttachCitations(model=FakeEncoder())
+    attach = AttachCitations(attributor=Attributor(FakeEncoder()))
     twice = rag(StreamingModel(script=[ANSWER])) | attach
     total = summed(list(twice.stream(given)))["answer"]
     whole = twice.invoke(given)["answer"]
@@ -570,7 +570,7 @@ def test_tokens_come_as_they_are_made_and_the_citations_last() -> None:
 
 
 async def test_an_empty_stream_and_an_answer_made_at_once_are_cited_too() -> None:
-    attach = AttachCitations(model=FakeEncoder())
+    attach = AttachCitations(attributor=Attributor(FakeEncoder()))
     given = {"context": DOCUMENTS, "answer": AIMessage(ANSWER)}
     (chunk, last) = attach.stream(given)
     assert chunk == {"context": DOCUMENTS}
@@ -584,7 +584,7 @@ async def test_an_empty_stream_and_an_answer_made_at_once_are_cited_too() -> Non
 async def test_a_chain_that_makes_answer_and_context_side_by_side_is_cited() -> None:
     model = StreamingModel(script=[ANSWER])
     sides = {"answer": PROMPT | model, "context": RunnableLambda(lambda given: given["question"]) | FixedRetriever()}
-    chain = sides | AttachCitations(model=FakeEncoder())
+    chain = sides | AttachCitations(attributor=Attributor(FakeEncoder()))
     total = summed([chunk async for chunk in chain.astream({"question": "What?"})])
     assert without_index(total["answer"]) == cite(ANSWER).content
 
@@ -597,13 +597,13 @@ async def test_the_event_loop_is_free_while_citations_are_found() -> None:
             threads.append(threading.current_thread())
             return super().encode_documents(texts, show_progress=show_progress)
 
-    attach = AttachCitations(model=Watched(), cache=False)
+    attach = AttachCitations(attributor=Attributor(Watched(), cache=False))
     given = {"context": DOCUMENTS, "answer": ANSWER}
     await attach.ainvoke(given)
     invoked = len(threads)
     _ = [chunk async for chunk in attach.astream(given)]
     streamed = len(threads)
-    middleware = EvidenceCitationMiddleware(model=Watched(), cache=False)
+    middleware = EvidenceCitationMiddleware(attributor=Attributor(Watched(), cache=False))
     found = ToolMessage("", tool_call_id="1", artifact=DOCUMENTS)
     await middleware.aafter_agent({"messages": [HumanMessage("?"), found, AIMessage(ANSWER)]}, None)
     assert 0 < invoked < streamed < len(threads)
@@ -611,7 +611,7 @@ async def test_the_event_loop_is_free_while_citations_are_found() -> None:
 
 
 def test_keys_can_be_named_and_a_missing_one_is_explained() -> None:
-    attach = AttachCitations(answer_key="output", sources_key="documents", model=FakeEncoder())
+    attach = AttachCitations(answer_key="output", sources_key="documents", attributor=Attributor(FakeEncoder()))
     assert ours(attach.invoke({"output": ANSWER, "documents": DOCUMENTS})["output"])
     with pytest.raises(ValueError, match=r"no 'documents', only \['output'\]: keep the retrieved documents"):
         attach.invoke({"output": ANSWER})
@@ -626,12 +626,13 @@ def test_keys_can_be_named_and_a_missing_one_is_explained() -> None:
             call(AIMessage(ANSWER))  # type: ignore[arg-type,operator]
     with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         AttachCitations(top_n=3)  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="max_citations must be at least 1"):
-        AttachCitations(max_citations=0)
+    for taker in (AttachCitations, EvidenceCitationMiddleware):
+        with pytest.raises((TypeError, ValueError), match=r"attributor must be an Attributor, got str: 'x'; write"):
+            taker(attributor="x")
 
 
 def test_messages_bring_their_sources_themselves() -> None:
-    attach = AttachCitations(answer_key="messages", model=FakeEncoder())
+    attach = AttachCitations(answer_key="messages", attributor=Attributor(FakeEncoder()))
     found = ToolMessage("", tool_call_id="1", artifact=DOCUMENTS)
     messages = [HumanMessage("What?"), found, AIMessage(ANSWER)]
     after = attach.invoke({"messages": messages})["messages"]
@@ -643,8 +644,8 @@ def test_messages_bring_their_sources_themselves() -> None:
 
 
 def test_the_runnable_is_described_in_json() -> None:
-    described = AttachCitations(model=FakeEncoder("tiny"), cache=False).model_dump(mode="json")
-    assert (described["model"], described["cache"], described["verifier"]) == ("tiny", False, None)
+    described = AttachCitations(attributor=Attributor(FakeEncoder("tiny"), cache=False)).model_dump(mode="json")
+    assert described["attributor"] == {"model": "tiny", "max_citations": 3, "verifier": None, "cache": False}
 
 
 async def test_no_citation_is_sent_back_to_a_model_by_a_chain() -> None:
@@ -683,7 +684,7 @@ def agent(model: Any, *, tools: Any = None, middleware: Any = None, **options: A
     tool = create_retriever_tool(
         FixedRetriever(), "animals", "Finds out about animals.", response_format="content_and_artifact"
     )
-    cited = middleware or EvidenceCitationMiddleware(model=FakeEncoder())
+    cited = middleware or EvidenceCitationMiddleware(attributor=Attributor(FakeEncoder()))
     return create_agent(model, tools=tools or [tool], middleware=[cited], **options)
 
 
@@ -769,7 +770,7 @@ def test_a_model_that_summarizes_the_history_reads_no_citations() -> None:
     from langgraph.checkpoint.memory import InMemorySaver
 
     model, summarizer = ScriptedModel(script=[CALL, ANSWER]), ScriptedModel(script=["They talked about animals."])
-    citing = EvidenceCitationMiddleware(model=FakeEncoder())
+    citing = EvidenceCitationMiddleware(attributor=Attributor(FakeEncoder()))
     summarizing = SummarizationMiddleware(summarizer, trigger=("messages", 5), keep=("messages", 1))
     tools = [create_retriever_tool(FixedRetriever(), "animals", "x", response_format="content_and_artifact")]
     app = create_agent(model, tools=tools, middleware=[citing, summarizing], checkpointer=InMemorySaver())
@@ -805,7 +806,7 @@ def test_tools_without_documents_and_documents_in_the_state_count_too() -> None:
 
     from langchain.agents import create_agent
 
-    citing = EvidenceCitationMiddleware(model=FakeEncoder(), sources_key="context")
+    citing = EvidenceCitationMiddleware(sources_key="context", attributor=Attributor(FakeEncoder()))
     app = create_agent(ScriptedModel(script=[CALL, ANSWER]), tools=[animals], middleware=[Retrieve(), citing])
     answer = app.invoke({"messages": [HumanMessage("What?")]})["messages"][-1]
     assert [citation["extras"]["source_id"] for citation in ours(answer)] == ["grass", "call_1"]
@@ -813,7 +814,7 @@ def test_tools_without_documents_and_documents_in_the_state_count_too() -> None:
 
 
 def test_an_answer_without_text_and_a_structured_response_are_left_alone() -> None:
-    middleware = EvidenceCitationMiddleware(model=FakeEncoder())
+    middleware = EvidenceCitationMiddleware(attributor=Attributor(FakeEncoder()))
     answered = [HumanMessage("?"), AIMessage(ANSWER)]
     assert middleware.after_agent({"messages": [HumanMessage("?"), AIMessage(" ")]}, None) is None
     assert middleware.after_agent({"messages": [HumanMessage("?"), CALL]}, None) is None
@@ -826,12 +827,13 @@ def test_an_answer_without_text_and_a_structured_response_are_left_alone() -> No
 
 
 def test_meaning_counts_with_the_offline_model(offline: Encoder) -> None:
-    message = attach_citations("Elephants consume grass.", DOCUMENTS, model=offline)
+    message = attach_citations("Elephants consume grass.", DOCUMENTS, attributor=Attributor(offline))
     assert ours(message)[0]["cited_text"] == GRASS
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         chain = rag(
-            GenericFakeChatModel(messages=iter(["Elephants consume grass."])), attach=AttachCitations(model=offline)
+            GenericFakeChatModel(messages=iter(["Elephants consume grass."])),
+            attach=AttachCitations(attributor=Attributor(offline)),
         )
         total = summed(list(chain.stream({"question": "What do elephants eat?"})))["answer"]
     assert ours(total) == ours(message)
@@ -846,7 +848,10 @@ def test_a_model_given_by_name_is_loaded_once(offline: Encoder, monkeypatch: pyt
 
     monkeypatch.setattr("latelens.encoders.lazy.load_encoder", counted)
     name = "a model that no other test loads"
-    assert attach_citations(ANSWER, DOCUMENTS, model=name) == attach_citations(ANSWER, DOCUMENTS, model=name)
+    attributor = Attributor(name)
+    assert attach_citations(ANSWER, DOCUMENTS, attributor=attributor) == attach_citations(
+        ANSWER, DOCUMENTS, attributor=attributor
+    )
     assert len(loads) == 1
 
 

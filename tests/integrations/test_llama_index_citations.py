@@ -45,10 +45,10 @@ from llama_index.core.tools import FunctionTool, QueryEngineTool, RetrieverTool,
 from llama_index.core.workflow import Context
 from pydantic import BaseModel
 
+from langchain_latelens import AttachCitations, EvidenceCitationMiddleware
 from langchain_latelens.citations import attach_citations as langchain_attach_citations
-from latelens import Encoder
+from latelens import Attributor, Encoder
 from latelens.attribution import Attribution, Source
-from latelens.bridge.attributor import Attributor
 from latelens.text.sentences import split_sentences
 from llama_index_latelens import LateInteractionRerank
 from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations
@@ -75,7 +75,7 @@ def nodes() -> list[NodeWithScore]:
 
 
 def cite(response: Any, sources: Any = None, **options: Any) -> Any:
-    return attach_citations(response, sources, model=FakeEncoder(), **options)
+    return attach_citations(response, sources, attributor=Attributor(FakeEncoder(), **options))
 
 
 def found(response: Any, sources: Any = None) -> Attribution:
@@ -251,7 +251,7 @@ async def test_an_async_stream_may_be_read_directly_or_whole() -> None:
 )
 @settings(max_examples=40, deadline=None)
 def test_wherever_tokens_are_cut_the_citations_are_those_of_the_whole(parts: list[str]) -> None:
-    options: dict[str, Any] = {"model": FakeEncoder(dim=64), "cache": False}
+    options: dict[str, Any] = {"attributor": Attributor(FakeEncoder(dim=64), cache=False)}
     streamed = attach_citations(StreamingResponse((part for part in parts), nodes()), **options)
     list(streamed.response_gen)
     assert found(streamed) == found(attach_citations(Response("".join(parts), nodes()), **options))
@@ -349,7 +349,9 @@ def test_an_agents_output_is_copied_and_survives_json() -> None:
 @given(st.text("ab .\n👍é大", max_size=40), st.lists(st.text("ab .\n👍é大", max_size=40), max_size=3))
 @settings(max_examples=60, deadline=None)
 def test_every_position_in_a_block_is_one_of_the_texts_it_names(answer: str, texts: list[str]) -> None:
-    cited = attach_citations(ChatMessage(answer, role="assistant"), texts, model=FakeEncoder(dim=64), cache=False)
+    cited = attach_citations(
+        ChatMessage(answer, role="assistant"), texts, attributor=Attributor(FakeEncoder(dim=64), cache=False)
+    )
     for block in cited.blocks[1:]:
         place = block.additional_location_info
         quoted = texts[place["source_index"]][place["source_start"] : place["source_end"]]
@@ -596,9 +598,9 @@ def test_citable_blocks_have_one_text_a_sentence_and_keep_title_and_id() -> None
 
 
 def test_citable_blocks_of_bare_nodes_are_called_by_their_id_and_empty_nodes_give_none() -> None:
-    bare = TextNode(text="Elephants eat.", id_="n1", metadata={"url": "https://x.org"})
+    bare = TextNode(text="Elephants eat.", id_="n1", metadata={"lang": "en"})
     (block,) = to_citable_blocks([ImageNode(image_path="x.png", text=""), bare])
-    assert (block.title, block.source) == ("n1", "https://x.org")
+    assert (block.title, block.source) == ("n1", "n1")
     assert ChatMessage.model_validate_json(ChatMessage(role="user", blocks=[block]).model_dump_json()).blocks == [block]
 
 
@@ -629,7 +631,7 @@ def inner(llm: MockLLM, **options: Any) -> Any:
 
 
 def engine(llm: MockLLM | None = None, **options: Any) -> EvidenceCitationQueryEngine:
-    return EvidenceCitationQueryEngine(inner(llm or Scripted(), **options), model=FakeEncoder())
+    return EvidenceCitationQueryEngine(inner(llm or Scripted(), **options), attributor=Attributor(FakeEncoder()))
 
 
 def test_an_engine_answers_with_marks_that_lead_to_spans() -> None:
@@ -661,7 +663,9 @@ async def test_every_way_of_asking_gives_the_same_text_and_citations() -> None:
 
 
 def test_without_marks_the_text_stays_as_the_model_gave_it() -> None:
-    response = EvidenceCitationQueryEngine(inner(Scripted()), model=FakeEncoder(), marks=False).query("What?")
+    response = EvidenceCitationQueryEngine(inner(Scripted()), marks=False, attributor=Attributor(FakeEncoder())).query(
+        "What?"
+    )
     assert str(response) == ANSWER
     assert found(response).references
 
@@ -673,7 +677,7 @@ async def test_an_engine_from_a_retriever_reranks_and_shows_the_model_no_evidenc
         index.as_retriever(similarity_top_k=3),
         llm=llm,
         node_postprocessors=[LateInteractionRerank(model=FakeEncoder(), top_n=2)],
-        model=FakeEncoder(),
+        attributor=Attributor(FakeEncoder()),
     )
     response = await made.aquery("Which elephants eat grass? Which drink water?")
     assert [node.node.node_id for node in response.source_nodes] == ["food", "water"]
@@ -717,7 +721,7 @@ def test_events_and_callbacks_see_the_query_and_the_cited_response() -> None:
     made.callback_manager = CallbackManager([debug])
     root.add_event_handler(recorder)
     try:
-        EvidenceCitationQueryEngine(made, model=FakeEncoder()).query("What?")
+        EvidenceCitationQueryEngine(made, attributor=Attributor(FakeEncoder())).query("What?")
     finally:
         root.event_handlers.remove(recorder)
     assert [type(event).__name__ for event in recorder.events] == [
@@ -742,7 +746,7 @@ async def test_as_an_agents_tool_it_gives_the_agent_its_sources() -> None:
 def test_nodes_that_another_engine_cut_anew_are_cited_by_their_new_text() -> None:
     index = VectorStoreIndex([node.node for node in nodes()], embed_model=MockEmbedding(embed_dim=8))
     theirs = CitationQueryEngine.from_args(index, llm=Scripted(), similarity_top_k=3)
-    response = EvidenceCitationQueryEngine(theirs, model=FakeEncoder()).query("What?")
+    response = EvidenceCitationQueryEngine(theirs, attributor=Attributor(FakeEncoder())).query("What?")
     for reference in found(response).references:
         node = response.source_nodes[reference.source_index].node
         assert node.node_id == reference.source_id
@@ -758,21 +762,28 @@ def test_both_frameworks_take_the_same_arguments_in_the_same_order() -> None:
         [name for name, given in signature(taker).parameters.items() if given.kind is given.KEYWORD_ONLY]
         for taker in (attach_citations, langchain_attach_citations, EvidenceCitationQueryEngine)
     )
-    assert ours == theirs == ["model", "cache", "max_citations", "verifier", "device", "batch_size"]
+    assert ours == theirs == ["attributor"]
     assert engine_options == [*ours, "marks", "callback_manager"]
 
 
 # The model behind it
 
 
-def test_a_model_by_name_loads_once_and_keeps_what_it_encoded() -> None:
-    name = "offline/all-MiniLM-L6-v2"
-    assert Attributor(name).encoder is Attributor(name).encoder
-    assert Attributor(name, device="cpu").encoder is not Attributor(name).encoder
-    assert Attributor(name).cache is Attributor(FakeEncoder()).cache
-    assert Attributor(name, cache=False).cache is None
+def test_without_an_attributor_a_process_has_one_of_the_default_model() -> None:
+    takers = (EvidenceCitationQueryEngine(inner(Scripted())), AttachCitations(), EvidenceCitationMiddleware())
+    first, second, third = (getattr(taker, "attributor", None) or taker._attributor for taker in takers)
+    assert first is second is third
+    assert first.encoder.name == "lightonai/LateOn"
+
+
+def test_what_is_no_attributor_is_refused() -> None:
+    for wrong in ("offline/all-MiniLM-L6-v2", FakeEncoder(), 3):
+        with pytest.raises(TypeError, match=r"attributor must be an Attributor, got .*latelens.Attributor\(model\)"):
+            attach_citations("Elephants eat.", nodes(), attributor=wrong)
+        with pytest.raises(TypeError, match="attributor must be an Attributor"):
+            EvidenceCitationQueryEngine(inner(Scripted()), attributor=wrong)
 
 
 def test_the_packaged_model_finds_the_sentence_that_says_the_same(offline: Encoder) -> None:
-    cited = attach_citations("Elephants consume plants.", nodes(), model=offline)
+    cited = attach_citations("Elephants consume plants.", nodes(), attributor=Attributor(offline))
     assert found(cited).claims[0].citations[0].cited_text == "Elephants eat grass and bark."

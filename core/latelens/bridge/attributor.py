@@ -1,46 +1,67 @@
-"""An attribution with the adapters' arguments: a model that loads once, and a cache that lasts."""
+"""`Attributor`: with what answers are attributed, settled once and given to whatever attaches citations."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from latelens.attribution.answer import attribute, check_max_citations
 from latelens.attribution.citations import Attribution, Source
+from latelens.attribution.verify import as_verifier
 from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache import EmbeddingCache
-from latelens.encoders.cache_setting import CacheSetting, open_cache
+from latelens.encoders.cache_setting import CacheSetting, describe_cache, open_cache
 from latelens.encoders.lazy import LazyEncoder
 
 
 class Attributor:
-    """Holds the model and the cache with which answers are attributed; the model loads at first use.
+    """Finds the source spans that bear the claims of answers: a model that loads at first use, a cache, a verifier.
 
-    The arguments are those of both frameworks' ``attach_citations``. A model given by its name is loaded once a
-    process, and ``cache=True`` is one memory for all attributors of a process: a function that is called for every
-    answer must neither load weights nor encode the same chunks again.
+    Make one and use it for every answer: ``attach_citations(answer, sources, attributor=attributor)`` in both
+    frameworks, and whatever else attaches citations there. Called with an answer and sources, it is `attribute`.
+
+    Parameters
+    ----------
+    model
+        What `load_encoder` takes: a hub id, a folder, ``"offline/all-MiniLM-L6-v2"``, or a loaded model.
+    max_citations
+        Citations for one claim at most.
+    verifier
+        Tells whether the cited text supports a claim: see `attribute`.
+    cache
+        True keeps the sources' embeddings in memory, False encodes anew, a path keeps them in a folder too.
+    batch_size, device
+        As for `load_encoder`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> attributor = Attributor("offline/all-MiniLM-L6-v2", max_citations=1)
+    >>> attributor("They eat bark.", ["Elephants eat bark."]).claims[0].label
+    'corroborated'
     """
 
     def __init__(
         self,
         model: Any = DEFAULT_MODEL,
         *,
-        cache: CacheSetting = True,
         max_citations: int = 3,
         verifier: Any = None,
-        device: str | None = None,
+        cache: CacheSetting = True,
         batch_size: int | None = None,
+        device: str | None = None,
     ) -> None:
         check_max_citations(max_citations)
-        by_name = isinstance(model, str)
-        self.encoder = (_shared_encoder if by_name else LazyEncoder)(model, device=device, batch_size=batch_size)
-        setting = os.fspath(cache) if isinstance(cache, os.PathLike) else cache
-        self.cache = _shared_cache(setting) if setting is True or isinstance(setting, str) else open_cache(setting)
-        self.max_citations, self.verifier = max_citations, verifier
+        self.encoder = LazyEncoder(model, device=device, batch_size=batch_size)
+        self.cache = open_cache(cache)
+        self.max_citations = max_citations
+        self.verifier = None if verifier is None else as_verifier(verifier)
 
-    def __call__(self, answer: str, sources: Sequence[Source]) -> Attribution:
+    def __call__(self, answer: str, sources: Sequence[Source | str]) -> Attribution:
         """The answer's claims with their citations into the sources."""
         return attribute(
             answer,
@@ -51,12 +72,38 @@ class Attributor:
             verifier=self.verifier,
         )
 
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.describe().items() if name != "model")
+        return f"Attributor({self.encoder.name!r}, {settings})"
 
-@lru_cache(maxsize=4)
-def _shared_encoder(model: str, *, device: str | None, batch_size: int | None) -> LazyEncoder:
-    return LazyEncoder(model, device=device, batch_size=batch_size)
+    def describe(self) -> dict[str, Any]:
+        """Its settings as JSON: what a framework shows of it."""
+        return {
+            "model": self.encoder.name,
+            "max_citations": self.max_citations,
+            "verifier": None if self.verifier is None else self.verifier.name,
+            "cache": describe_cache(self.cache),
+        }
 
 
-@lru_cache(maxsize=4)
-def _shared_cache(setting: bool | str) -> EmbeddingCache | None:
-    return open_cache(setting)
+def chosen(attributor: Attributor | None) -> Attributor:
+    """The attributor that was given; for None the default model's, of which there is one a process.
+
+    Raises
+    ------
+    TypeError
+        If something else was given.
+    """
+    if attributor is None:
+        return _default()
+    if not isinstance(attributor, Attributor):
+        raise TypeError(
+            f"attributor must be an Attributor, got {type(attributor).__name__}: {attributor!r:.80}; write "
+            "attributor=latelens.Attributor(model)"
+        )
+    return attributor
+
+
+@lru_cache(maxsize=1)
+def _default() -> Attributor:
+    return Attributor()

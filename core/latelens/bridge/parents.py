@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.bridge.sources import start_of
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import Explanation, explain
 from latelens.index.protocol import Chunk
@@ -43,9 +44,8 @@ def place_of(metadata: Mapping[str, Any], parent_key: str = PARENT_KEY) -> tuple
     node = metadata.get(NODE_KEY)
     kept = node if isinstance(node, Mapping) else {}
     parent = metadata.get(parent_key, kept.get("parent"))
-    start = kept.get("start", metadata.get(START_KEY))
-    known = isinstance(start, int) and not isinstance(start, bool) and start >= 0  # LangChain's splitters write -1
-    return (str(parent) if isinstance(parent, str | int) else None), (start if known else None)
+    start = start_of(kept.get("start", metadata.get(START_KEY)))
+    return (str(parent) if isinstance(parent, str | int) else None), start
 
 
 def passages_of(id: str, text: str) -> list[tuple[str, int, int]]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from latelens.bridge.metadata import KEY, read_evidence, read_metadata
+from latelens.bridge.sources import name_of
 
-# Where frameworks and loaders write what a source is called, the most telling first.
-_TITLES = ("title", "file_name", "source", "url", "file_path")
 # Of a chunk without evidence its beginning is quoted: about as much as a long sentence.
 _MAX_CHARACTERS = 400
 
@@ -46,10 +45,7 @@ def numbered_quotes(query: str, found: Sequence[Found]) -> str:
 
 def source_name(chunk: Found) -> str:
     """What to call a chunk's source: its title or file, with the page where that is known, else its id."""
-    names = (chunk.metadata.get(key) for key in _TITLES)
-    title = next((name for name in names if isinstance(name, str) and name.strip()), chunk.id or "untitled")
-    page = chunk.metadata.get("page_label")
-    return _one_line(title if page is None else f"{title}, page {page}")
+    return _one_line(name_of(chunk.metadata) or chunk.id or "untitled")
 
 
 def _quotes(chunk: Found) -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from latelens import explain, find_evidence
 from latelens.bridge.parents import Parent, join, passages_of, place_of
-from latelens.bridge.retrieval import Wanted, retrieve
+from latelens.bridge.retrieving import Wanted, retrieve
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Chunk
 from latelens.index.stages.two_stage import TwoStage

@@ -14,11 +14,12 @@ import pytest
 from fake_encoder import FakeEncoder
 
 from latelens import EmbeddingCache, Encoder, rerank
+from latelens.bridge.candidates import candidate
 from latelens.index import Searcher
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Chunk, Filter
 from latelens.index.stages.bm25 import BM25
-from latelens.index.stages.first_stage import Candidate, candidate
+from latelens.index.stages.first_stage import Candidate
 from latelens.index.stages.two_stage import TwoStage
 
 CHUNKS = [

@@ -1,0 +1,108 @@
+"""`Reranker`: what both frameworks' rerankers do, between unwrapping their chunks and wrapping the results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from latelens.bridge.metadata import earlier_score, to_metadata
+from latelens.bridge.sources import start_of
+from latelens.encoders import DEFAULT_MODEL
+from latelens.encoders.cache_setting import CacheSetting, open_cache
+from latelens.encoders.lazy import LazyEncoder
+from latelens.explanation.matches import Explanation
+from latelens.explanation.results import ExplainMode, Ranked
+from latelens.ranking import check_options, rerank
+
+
+@dataclass(frozen=True)
+class RerankOptions:
+    """The arguments of both frameworks' rerankers, under the names of their fields; checked when it is made."""
+
+    model: Any = DEFAULT_MODEL
+    top_n: int | None = 5
+    explain_mode: ExplainMode = "evidence"
+    min_score: float | None = None
+    min_relevance: float | None = None
+    cache: CacheSetting = True
+    batch_size: int | None = None
+    device: str | None = None
+    show_progress: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(
+            top_n=self.top_n,
+            explain=self.explain_mode,
+            min_score=self.min_score,
+            min_relevance=self.min_relevance,
+        )
+
+    @classmethod
+    def of(cls, adapter: object) -> RerankOptions:
+        """The options that an adapter's fields hold."""
+        return cls(**{field.name: getattr(adapter, field.name) for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Given:
+    """A chunk as a framework holds it: its bare text, its metadata, the score that retrieval gave, and its start."""
+
+    text: str
+    metadata: Mapping[str, Any]
+    score: object = None
+    start: object = None
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """Where a chunk was in the input, its score, and what stands under our key; None with ``explain="off"``."""
+
+    index: int
+    score: float
+    metadata: dict[str, Any] | None
+
+
+class Reranker:
+    """Holds the options, a model that loads at first use, and a cache."""
+
+    def __init__(self, options: RerankOptions) -> None:
+        self.options = options
+        self.encoder = LazyEncoder(options.model, device=options.device, batch_size=options.batch_size)
+        self.cache = open_cache(options.cache)
+
+    def rerank(self, query: str, chunks: Sequence[Given]) -> list[Reranked]:
+        """The best chunks for a query, best first, each with what travels with it."""
+        options = self.options
+        ranking = rerank(
+            query,
+            [chunk.text for chunk in chunks],
+            self.encoder,
+            top_n=options.top_n,
+            explain=options.explain_mode,
+            min_score=options.min_score,
+            min_relevance=options.min_relevance,
+            cache=self.cache,
+            show_progress=options.show_progress,
+        )
+        return [
+            Reranked(ranked.index, ranked.score, self._describe(query, chunks[ranked.index], ranked, rank))
+            for rank, ranked in enumerate(ranking, start=1)
+        ]
+
+    def explain(self, query: str, text: str) -> Explanation:
+        """Every match between a query and one text."""
+        return rerank(query, [text], self.encoder, explain="off", cache=self.cache)[0].explanation
+
+    def _describe(self, query: str, chunk: Given, ranked: Ranked, rank: int) -> dict[str, Any] | None:
+        if self.options.explain_mode == "off":
+            return None
+        return to_metadata(
+            ranked,
+            query=query,
+            model=self.encoder.name,
+            rank=rank,
+            retrieval_score=earlier_score(chunk.metadata, chunk.score),
+            source_start=start_of(chunk.start),
+            tokens=self.options.explain_mode == "tokens",
+        )

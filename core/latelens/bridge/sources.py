@@ -1,0 +1,64 @@
+"""What a chunk's source is called, where it leads, and where the chunk begins in it: the one place that decides.
+
+Quotes, citations and rerankers of both frameworks ask here, so that a chunk has one name and one place everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+from latelens.attribution.citations import Source
+
+# Under what keys loaders and users keep these, the most telling first.
+_NAMES = ("title", "file_name", "source", "file_path", "url")
+_LINKS = ("url", "source", "file_path")
+# Numbers as a reader counts them. `page` is left out: some loaders count it from 0, some from 1.
+_PAGES = ("page_label", "page_number")
+
+
+def source_of(text: str, id: object, metadata: Mapping[str, Any], start: object) -> Source:
+    """A chunk as a source of citations; `start` is where it says that it begins in its document."""
+    return Source(text, _said(id), name_of(metadata), link_of(metadata), start_of(start))
+
+
+def name_of(metadata: Mapping[str, Any]) -> str | None:
+    """What to call a chunk's source: its title or file, with the page where that is known; None where nothing says.
+
+    >>> name_of({"file_name": "zoo.pdf", "source": "s3://b/zoo.pdf", "page_label": "3"})
+    'zoo.pdf, page 3'
+    """
+    name = _first(metadata, _NAMES)
+    page = next((metadata[key] for key in _PAGES if isinstance(metadata.get(key), str | Integral)), "")
+    return f"{name}, page {page}" if name and str(page).strip() else name
+
+
+def link_of(metadata: Mapping[str, Any]) -> str | None:
+    """Where a chunk's source is: the first address under `url`, `source` or `file_path`; None where there is none.
+
+    >>> link_of({"file_name": "zoo.pdf", "source": "s3://b/zoo.pdf"})
+    's3://b/zoo.pdf'
+    """
+    return next((said for key in _LINKS if (said := _said(metadata.get(key))) and "://" in said), None)
+
+
+def start_of(value: object) -> int | None:
+    """Where a chunk says that it begins in its document, in characters; None for what is no such place.
+
+    Splitters write -1 where they do not know, and stores may give a number back as numpy's, or as a text.
+
+    >>> [start_of(value) for value in (0, 12, -1, True, 2.0, "12", None)]
+    [0, 12, None, None, None, None, None]
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return None
+    return start if (start := int(value)) >= 0 else None
+
+
+def _first(metadata: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
+    return next((said for key in keys if (said := _said(metadata.get(key)))), None)
+
+
+def _said(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
