@@ -20,6 +20,7 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 from PIL.Image import Quantize
+from printed import assert_same
 
 from latelens.encoders import DEFAULT_MODEL
 
@@ -33,10 +34,6 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-# Another build of torch, or PyLate's libraries, move a similarity in its last digits: 0.005 is half of the last digit
-# that pages print, so two numbers may differ by 0.01.
-ROUNDING = 0.0101
-_NUMBER = re.compile(r"(-?\d+\.\d+)")
 
 
 @each_page
@@ -45,7 +42,7 @@ def test_a_page_prints_what_its_committed_copy_shows(page: Path, tmp_path: Path)
     for number, (before, after) in enumerate(zip(_code(committed), _code(fresh), strict=True), start=1):
         assert _kinds(after) == _kinds(before), f"cell {number}"
         for shown, printed in zip(_texts(before), _texts(after), strict=True):
-            _assert_same(printed, shown, f"cell {number}")
+            assert_same(printed, shown, f"cell {number}")
 
 
 @each_page
@@ -133,14 +130,6 @@ def _kinds(cell: Any) -> list[Any]:
 def _texts(cell: Any) -> Iterator[str]:
     for output in cell.outputs:
         yield output.text if output.output_type == "stream" else output.data["text/plain"]
-
-
-def _assert_same(printed: str, shown: str, where: str) -> None:
-    """Equal texts, apart from the last digit of numbers with a decimal point."""
-    now, before = _NUMBER.split(printed), _NUMBER.split(shown)
-    assert now[::2] == before[::2], f"{where} prints another text than its committed copy shows"
-    for new, old in zip(now[1::2], before[1::2], strict=True):
-        assert float(new) == pytest.approx(float(old), abs=ROUNDING), where
 
 
 def _write(pages: list[Path]) -> None:

@@ -1,7 +1,7 @@
 """The well-known checkpoints: what each is good for, and on what terms.
 
 `load_encoder` reads lengths, prompts and dimensions from a checkpoint's own files, never from here.
-``python -m latelens.encoders.catalogue`` prints the README's table.
+``python -m latelens.encoders.catalogue`` prints the table of docs/guides/models.md.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def say_licence(name: str) -> None:
 
 
 def as_markdown() -> str:
-    """The table in the README, a row for each model; "?" stands for what we could not verify."""
+    """The table in the guide to models, a row for each model; "?" stands for what we could not verify."""
     rows = [
         "| model | good for | languages | parameters | dim | query / document tokens | licence |",
         "|---|---|---|---|---|---|---|",

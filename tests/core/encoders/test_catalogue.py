@@ -13,7 +13,7 @@ from latelens import list_models, load_encoder
 from latelens.encoders import DEFAULT_MODEL, OFFLINE_MODEL
 from latelens.encoders.catalogue import as_markdown, say_licence
 
-README = Path(__file__).resolve().parents[3] / "README.md"
+MODELS = Path(__file__).resolve().parents[3] / "docs" / "guides" / "models.md"
 
 
 def test_names_are_unique_hub_ids() -> None:
@@ -24,8 +24,8 @@ def test_names_are_unique_hub_ids() -> None:
     assert all(isinstance(model, latelens.ModelInfo) for model in list_models())
 
 
-def test_readme_holds_exactly_the_table_of_the_data() -> None:
-    section = README.read_text(encoding="utf-8").split("\n## Models\n")[1].split("\n## ")[0]
+def test_the_guide_to_models_holds_exactly_the_table_of_the_data() -> None:
+    section = MODELS.read_text(encoding="utf-8").split("\n## Well-known models\n")[1].split("\n## ")[0]
     table = [line for line in section.splitlines() if line.startswith("|")]
     assert table == as_markdown().splitlines(), "run `python -m latelens.encoders.catalogue` and paste what it prints"
 
