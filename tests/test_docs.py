@@ -112,7 +112,7 @@ def callables() -> dict[str, list[Any]]:
     """Whose arguments the headings of the page on arguments promise: those of both adapters."""
     import langchain_latelens as langchain
     import llama_index_latelens as llama_index
-    from latelens import load_encoder, rerank
+    from latelens import Attributor, load_encoder, rerank
     from latelens.index import TwoStage
 
     adapters = (langchain, llama_index)
@@ -124,6 +124,7 @@ def callables() -> dict[str, list[Any]]:
             llama_index.LateInteractionRetriever.from_nodes,
         ],
         "attach_citations": [adapter.attach_citations for adapter in adapters],
+        "Attributor": [Attributor],
         "TwoStage": [TwoStage],
         "load_encoder": [load_encoder],
         "rerank": [rerank],
