@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from latelens import EvidenceSpan, contrast, explain, find_evidence, rerank
-from latelens.render.terminal.ranking import EvidenceText, format_contrast, format_ledger, format_ranking, printable
+from latelens import EvidenceSpan, explain, find_evidence, rerank
+from latelens.render.terminal.ranking import EvidenceText, format_ledger, format_ranking, printable
 
 TEXT = "Herd [bold]one[/bold]. They eat grass daily. Rain fell."
 EVIDENCE = [EvidenceSpan(45, 55, "Rain fell.", 1.0, 0.0, (), 45, 49), EvidenceSpan(23, 44, "They eat grass daily.", 3.0, 1.0, ("eat",), 28, 37)]  # fmt: skip # noqa: E501
@@ -134,18 +134,6 @@ def test_a_ledger_shows_the_words_that_were_matched() -> None:
     rows = ledger_rows(shown(format_ledger(ranked.explanation)))
     assert rows[1:3] == [("eat", "eat", 1.0), ("grass", "grass", 1.0)]
     assert rows[3][0] == "[CLS] (special)"
-
-
-def test_a_contrast_shows_both_sides_and_gains_that_sum_to_the_gap() -> None:
-    encoder = FakeEncoder()
-    query = encoder.encode_queries(["eat grass\x1b"])[0]
-    a, b = (explain(query, document) for document in encoder.encode_documents(DOCUMENTS[:2]))
-    out = shown(format_contrast(a, b, names=("dogs [red]", "cats")))
-    assert "\x1b" not in out
-    assert "in dogs [red]" in out
-    gains = [float(gain) for gain in re.findall(r"(?m)([+-]\d\.\d{3}) *$", out)]
-    assert sum(gains[:-1]) == pytest.approx(gains[-1]) == pytest.approx(contrast(a, b).gap)
-    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_evidence_found_by_the_library_is_what_is_shown_in_bold(offline) -> None:

@@ -1,5 +1,5 @@
 """Text for a terminal: a ranking, a ledger, and an answer with its sources."""
 
-from latelens.render.terminal.ranking import EvidenceText, format_contrast, format_ledger, format_ranking, printable
+from latelens.render.terminal.ranking import EvidenceText, format_ledger, format_ranking, printable
 
-__all__ = ["EvidenceText", "format_contrast", "format_ledger", "format_ranking", "printable"]
+__all__ = ["EvidenceText", "format_ledger", "format_ranking", "printable"]

@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from latelens.embeddings import TokenKind
-from latelens.explanation.contrasting import contrast
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import Ranked
@@ -118,28 +117,6 @@ def format_ledger(explanation: Explanation) -> RenderableType:
         bar = ProgressBar(most, max(line.contribution, 0), _BAR_WIDTH, complete_style="yellow", finished_style="yellow")
         asked = _asked(line.label, line.kind, is_word=line.is_word)
         table.add_row(asked, _matched(line.matched), f"{line.contribution:.3f}", bar if most > 0 else "")
-    return table
-
-
-def format_contrast(a: Explanation, b: Explanation, *, names: tuple[str, str] = ("A", "B")) -> RenderableType:
-    """Show why A scores higher than B, or lower, for one query: each word's gain, largest differences first.
-
-    Raises
-    ------
-    ValueError
-        If the two explanations are not of one query.
-    """
-    difference = contrast(a, b)
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
-    table.add_column("query word", "score", overflow="fold")
-    for name, explanation in zip(names, (a, b), strict=True):
-        table.add_column(Text(f"in {printable(name)}"), overflow="fold")
-        table.add_column("adds", f"{explanation.score:.3f}", justify="right", no_wrap=True)
-    table.add_column("gain", f"{difference.gap:+.3f}", justify="right", no_wrap=True)
-    for entry in sorted(difference.words, key=lambda entry: -abs(entry.gain)):
-        sides = (_matched(entry.a_matched), f"{entry.a:.3f}", _matched(entry.b_matched), f"{entry.b:.3f}")
-        asked = _asked(entry.word, entry.kind, is_word=entry.query_start >= 0)
-        table.add_row(asked, *sides, Text(f"{entry.gain:+.3f}", "green" if entry.gain > 0 else "red"))
     return table
 
 
