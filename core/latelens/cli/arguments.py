@@ -45,8 +45,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"the question comes first, then the files; {parsed.question!r} is a file")
     for option in ("html", "plot"):
         target = getattr(parsed, option)
-        if target is not None and (problem := _problem(target, parsed.files)):
+        if target is not None and (problem := _problem(target)):
             parser.error(f"argument --{option}: {problem}")
+    if parsed.html and parsed.plot and os.path.realpath(parsed.html) == os.path.realpath(parsed.plot):
+        parser.error(f"--html and --plot name the same file {parsed.html!r}; name two")
     return parsed
 
 
@@ -118,13 +120,14 @@ def _encoding(text: str) -> str:
     return text
 
 
-def _problem(target: str, files: Sequence[str]) -> str | None:
+def _problem(target: str) -> str | None:
     """Why nothing may be written there, if so: said before the long work."""
     path = Path(target)
-    if path.is_dir() or not target:
-        return f"{target!r} is a folder; name a file"
-    if not path.parent.is_dir():
-        return f"there is no folder {str(path.parent)!r}"
-    if path.exists() and any(Path(name).exists() and path.samefile(name) for name in files):
-        return f"{target!r} is one of the files to read, and would be overwritten"
+    try:
+        if path.is_dir() or not target:
+            return f"{target!r} is a folder; name a file"
+        if not path.parent.is_dir():
+            return f"there is no folder {str(path.parent)!r}"
+    except OSError as error:  # a name that is too long
+        return f"{target!r:.80} cannot be written ({error.strerror})"
     return None

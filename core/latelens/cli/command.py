@@ -15,14 +15,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from latelens.cli.arguments import default_model, parse_arguments
-from latelens.cli.files import FileText, UnreadableFile, find_files, read_file
-from latelens.cli.output import as_json, check_plot, show, write_html, write_plot
+from latelens.cli.files import FileText, FoundFiles, UnreadableFile, find_files, read_file
+from latelens.cli.output import as_json, check_plot, check_target, show, write_html, write_plot
 from latelens.cli.search import Finding, Passage, cut, search
 from latelens.encoders import Encoder, load_encoder
 from latelens.encoders.cache import EmbeddingCache
 from latelens.render.terminal.ranking import printable
 
 FOUND, NOTHING_FOUND, WRONG_INPUT, INTERRUPTED, OUTPUT_CLOSED = 0, 1, 2, 130, 141
+_WRITERS = {"html": write_html, "plot": write_plot}
 
 
 class _WrongInput(Exception):
@@ -60,8 +61,11 @@ def _run(parsed: argparse.Namespace) -> int:
     with _refusals():
         if parsed.plot is not None:
             check_plot(parsed.plot)
+        found = find_files(parsed.files)
+        for option in _WRITERS:
+            check_target(getattr(parsed, option), found.names)
         cache = EmbeddingCache(parsed.cache) if parsed.cache is not None else None
-        files = _read(parsed.files, parsed.encoding)
+        files = _read(found, parsed.encoding)
         passages = [passage for file in files for passage in cut(file)]
         encoder = _load(parsed.model or default_model()) if passages else None
         hits = _search(parsed, passages, encoder, cache) if encoder else []
@@ -70,7 +74,7 @@ def _run(parsed: argparse.Namespace) -> int:
         _say(f"nothing found in {_count(len(passages), 'passage')} of {_count(len(files), 'file')}")
         return NOTHING_FOUND
     with _refusals():
-        for option, write in (("html", write_html), ("plot", write_plot)):
+        for option, write in _WRITERS.items():
             target = getattr(parsed, option)
             if target is not None:
                 write(hits, target)
@@ -103,8 +107,7 @@ def _warnings_said() -> Iterator[None]:
         yield
 
 
-def _read(names: Sequence[str], encoding: str | None) -> list[FileText]:
-    found = find_files(names)
+def _read(found: FoundFiles, encoding: str | None) -> list[FileText]:
     for note in found.notes:
         _say(note)
     files = []

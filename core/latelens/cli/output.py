@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
 
+from latelens.cli.files import STDIN
 from latelens.cli.search import Finding
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.render.ledger import ledger
@@ -99,6 +102,30 @@ def check_plot(target: str) -> None:
     known = sorted(plot.Picture().canvas.get_supported_filetypes())
     if Path(target).suffix.lower().removeprefix(".") not in known:
         raise ValueError(f"--plot {target!r} must end in one of .{', .'.join(known)}")
+
+
+def check_target(target: str | None, sources: Sequence[str]) -> None:
+    """Refuse to write over a file that is read, whatever it is called in the one place and the other.
+
+    Raises
+    ------
+    ValueError
+        If the target is one of the sources, also behind a link.
+    """
+    if target is None or not Path(target).exists():
+        return
+    source = next((name for name in sources if _is_same(name, target)), None)
+    if source is not None:
+        called = "" if source == target else f", {source!r}"
+        raise ValueError(f"{target!r} is one of the files to read{called}, and would be overwritten; name another")
+
+
+def _is_same(source: str, target: str) -> bool:
+    try:
+        found = os.fstat(sys.stdin.fileno()) if source == STDIN else Path(source).stat()
+    except OSError:  # a broken link, or a standard input that is no file
+        return False
+    return os.path.samestat(found, Path(target).stat())
 
 
 def write_plot(hits: Sequence[Finding], target: str) -> None:

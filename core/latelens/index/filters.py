@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from latelens.refusals import described
+
+# Of $and, $or and $not inside each other. Qdrant's server reads JSON of 128 levels, and a level here is two there.
+MAX_DEPTH = 50
 _COMPARISONS = {"$eq": "eq", "$ne": "ne", "$gt": "gt", "$gte": "gte", "$lt": "lt", "$lte": "lte"}
 _MEMBERSHIPS = {"$in": "in", "$nin": "nin"}
 _JUNCTIONS = {"$and", "$or"}
@@ -53,23 +57,30 @@ def parse_filter(filter: Mapping[str, Any]) -> Condition:
     Raises
     ------
     TypeError, ValueError
-        If the filter has another shape or an operator is unknown.
+        If the filter has another shape, an operator is unknown, or filters nest more than `MAX_DEPTH` deep.
     """
+    return _parse(filter, 0)
+
+
+def _parse(filter: Any, depth: int) -> Condition:
     if not isinstance(filter, Mapping):
-        raise TypeError(
-            f"a filter must be a dict such as {{'lang': 'en'}}, got {type(filter).__name__}: {filter!r:.80}"
+        raise TypeError(f"a filter must be a dict such as {{'lang': 'en'}}, got {described(filter)}")
+    if depth > MAX_DEPTH:
+        raise ValueError(
+            f"$and, $or and $not may stand {MAX_DEPTH} deep in a filter, got more around {described(filter)}; put "
+            "conditions side by side in one $and or $or"
         )
     conditions: list[Condition] = []
     for key, wanted in filter.items():
         if not isinstance(key, str):
-            raise TypeError(f"a filter's keys must be str, got {type(key).__name__}: {key!r}")
+            raise TypeError(f"a filter's keys must be str, got {described(key)}")
         if key in _JUNCTIONS:
             if not isinstance(wanted, Sequence) or isinstance(wanted, str) or not wanted:
-                raise ValueError(f"{key} takes a list of filters with at least one, got {wanted!r:.80}")
-            parts = tuple(parse_filter(part) for part in wanted)
+                raise ValueError(f"{key} takes a list of filters with at least one, got {described(wanted)}")
+            parts = tuple(_parse(part, depth + 1) for part in wanted)
             conditions.append(AllOf(parts) if key == "$and" else AnyOf(parts))
         elif key == "$not":
-            conditions.append(Not(parse_filter(wanted)))
+            conditions.append(Not(_parse(wanted, depth + 1)))
         elif key.startswith("$"):
             raise ValueError(
                 f"unknown operator {key!r} in a filter; known: $and, $or, $not, and for a key $eq, $in, ..."
@@ -118,11 +129,11 @@ def _of_key(key: str, wanted: Any) -> list[Condition]:
             conditions.append(Comparison(key, _COMPARISONS[op], _scalar(key, value)))
         elif op in _MEMBERSHIPS:
             if not isinstance(value, Sequence | set | frozenset) or isinstance(value, str):
-                raise ValueError(f"{op} on {key!r} takes a list of values, got {value!r:.80}")
+                raise ValueError(f"{op} on {key!r} takes a list of values, got {described(value)}")
             conditions.append(Comparison(key, _MEMBERSHIPS[op], tuple(_scalar(key, item) for item in value)))
         elif op == "$exists":
             if not isinstance(value, bool):
-                raise ValueError(f"$exists on {key!r} takes True or False, got {value!r:.80}")
+                raise ValueError(f"$exists on {key!r} takes True or False, got {described(value)}")
             conditions.append(Comparison(key, "exists", value))
         else:
             known = ", ".join([*_COMPARISONS, *_MEMBERSHIPS, "$exists"])
@@ -133,7 +144,7 @@ def _of_key(key: str, wanted: Any) -> list[Condition]:
 def _scalar(key: str, value: Any) -> Any:
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    raise TypeError(f"the filter on {key!r} compares with a str, number, bool or None, got {type(value).__name__}")
+    raise TypeError(f"the filter on {key!r} compares with a str, number, bool or None, got {described(value)}")
 
 
 def _compare(value: Any, op: str, wanted: Any) -> bool:

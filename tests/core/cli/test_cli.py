@@ -123,6 +123,7 @@ def test_nothing_found_is_status_1(notes, capsys):
         (["q", "notes.md", "--cache", "notes.md"], "path must name a folder, but 'notes.md' is a file"),
         (["q", "notes.md", "--html", "no/report.html"], "there is no folder 'no'"),
         (["q", "notes.md", "--html", "notes.md"], "'notes.md' is one of the files to read, and would be overwritten"),
+        (["q", "notes.md", "--html", "r" * 300], "cannot be written (File name too long)"),
         (["q", "notes.md", "--plot", "."], "'.' is a folder; name a file"),
         (["q", "notes.md", "--plot", "picture.txt"], "must end in one of"),
         (["q", "binary.txt"], "there is no file to search"),
@@ -215,15 +216,77 @@ def test_version_and_help_are_quick_and_load_no_model(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX does")
 def test_ctrl_c_ends_without_a_traceback(tmp_path):
-    fifo = tmp_path / "endless.txt"
-    os.mkfifo(fifo)
-    process = subprocess.Popen([sys.executable, "-m", "latelens", "q", str(fifo)], stderr=subprocess.PIPE)
-    writer = fifo.open("wb")  # opens once the command reads
+    command_line = [sys.executable, "-m", "latelens", "q", "/dev/stdin"]
+    process = subprocess.Popen(command_line, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(b"a" * 2**20)  # more than a pipe holds: goes on once the command reads
+    process.stdin.flush()
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[1].decode().endswith("latelens: interrupted\n")
-    writer.close()
-    assert process.returncode == 130
+    assert process.wait(timeout=60) == 130
+    assert process.stderr is not None
+    assert process.stderr.read().decode().endswith("latelens: interrupted\n")
+    process.stdin.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
+def test_what_may_never_end_is_passed_over_wherever_it_is_named(notes, capsys):
+    os.mkfifo("pipe.txt")
+    Path("folder").mkdir()
+    for link, target in (("pipe.md", "pipe.txt"), ("zero.md", "/dev/zero"), ("notes.md", "notes.md")):
+        Path("folder", link).symlink_to(Path(target).absolute())
+    assert main(["grass", "folder", "pipe.txt", "/dev/zero", "--json"]) == 0
+    said = capsys.readouterr()
+    assert [result["file"] for result in json.loads(said.out)["results"]] == ["folder/notes.md"] * 2
+    assert said.err.splitlines() == [
+        f"latelens: skipped {name}: is {kind}, which may never end; pipe what it gives into the command and name -"
+        for name, kind in (("folder/pipe.md", "a named pipe"), ("folder/zero.md", "a device"))
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell's <(command) is POSIX's")
+def test_what_the_shell_opens_is_read(notes, capsys):
+    reader, writer = os.pipe()
+    os.write(writer, b"Herds eat grass.")
+    os.close(writer)
+    assert main(["grass", f"/dev/fd/{reader}"]) == 0
+    assert "»Herds eat grass.«" in capsys.readouterr().out
+    os.close(reader)
+
+
+@pytest.mark.parametrize("option", ["--html", "--plot"])
+@pytest.mark.parametrize(
+    "target", ["folder/a.html", "folder/../folder/a.html", "link.html", "same.html", "linked/a.html"]
+)
+def test_a_source_found_in_a_folder_is_never_overwritten(notes, capsys, option, target):
+    pytest.importorskip("matplotlib")
+    suffix = ".html" if option == "--html" else ".pdf"
+    Path("folder").mkdir()
+    source = Path("folder/a.html").with_suffix(suffix)
+    source.write_bytes(tiny_pdf("Herds eat grass.") if suffix == ".pdf" else b"<p>Herds eat grass.")
+    before = source.read_bytes()
+    Path("link.html").with_suffix(suffix).symlink_to(source.absolute())
+    Path("linked").symlink_to(Path("folder").absolute())
+    os.link(source, Path("same.html").with_suffix(suffix))
+    said = refusal(capsys, "grass", "folder", option, target.replace(".html", suffix))
+    assert "is one of the files to read" in said
+    assert "would be overwritten; name another" in said
+    assert source.read_bytes() == before
+
+
+def test_standard_input_is_a_source_too(tmp_path):
+    (tmp_path / "a.md").write_text("Herds eat grass.")
+    with (tmp_path / "a.md").open("rb") as given:
+        command_line = [sys.executable, "-m", "latelens", "grass", "-", "--html", str(tmp_path / "a.md")]
+        done = subprocess.run(command_line, stdin=given, capture_output=True, timeout=300)
+    assert (done.returncode, (tmp_path / "a.md").read_text()) == (2, "Herds eat grass.")
+    assert b"is one of the files to read, '-', and would be overwritten" in done.stderr
+
+
+def test_two_outputs_are_two_files(notes, capsys):
+    assert "--html and --plot name the same file 'out.svg'" in refusal(
+        capsys, "q", notes, "--html", "out.svg", "--plot", "./out.svg"
+    )
 
 
 class Calibrated(FakeEncoder):

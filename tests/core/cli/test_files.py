@@ -7,9 +7,11 @@ import io
 import sys
 
 import pytest
+from growth import assert_linear
 from tiny_pdf import tiny_pdf
 
 from latelens.cli.files import UnreadableFile, find_files, read_file, reading
+from latelens.cli.files.html import looks_like_html, read_html
 from latelens.cli.files.pdf import _numbers
 
 
@@ -158,3 +160,34 @@ def test_an_empty_folder_and_a_missing_file_are_said(tmp_path):
     assert find_files([str(tmp_path)]).notes == (f"{tmp_path}: no files in this folder",)
     with pytest.raises(FileNotFoundError, match="there is no file 'gone'"):
         find_files(["gone"])
+
+
+@pytest.mark.parametrize(
+    "unit", ["<a ", "<a b='", '<a b="', "<a/", "<!-- >", "<![CDATA[ >", "<b><i>", "<p>", "&", "</a "]
+)
+def test_time_grows_with_a_page_that_ends_nothing(unit):
+    pytest.importorskip("bs4")
+    assert_linear(lambda page: read_html(page.encode()), lambda size: unit * (size // len(unit)), 20_000, within=2)
+
+
+def test_comments_before_a_page_are_passed_over_at_once():
+    assert looks_like_html(b"<!---->" * 500 + b"<!doctype html>")
+    assert_linear(lambda page: looks_like_html(page.encode()), lambda size: "<!---->" * (size // 7), 2_000, within=0.1)
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<p>a <b", "a"),
+        ("<p>a <!-- b", "a"),
+        ("<p>a</p>b <", "a\n\nb <"),
+        ("<p title='<!--'>a</p>b", "a\n\nb"),
+        ("<p>a &lt; b", "a < b"),
+        ("<p>a<script>b", "a"),
+        ("<p>a<!-- b -->c", "ac"),
+    ],
+)
+def test_what_a_page_does_not_end_is_read_as_a_browser_reads_it(tmp_path, markup, text):
+    pytest.importorskip("bs4")
+    (tmp_path / "page.html").write_text(markup)
+    assert read_file(str(tmp_path / "page.html")).text == text

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latelens.index.filters import AllOf, AnyOf, Comparison, Not, matches, parse_filter
+from latelens.index.filters import MAX_DEPTH, AllOf, AnyOf, Comparison, Not, matches, parse_filter
 
 
 def finds(filter: dict[str, Any], metadata: dict[str, Any]) -> bool:
@@ -108,6 +108,23 @@ def test_a_filter_matches_what_it_says(filter: dict[str, Any], metadata: dict[st
 def test_what_is_no_filter_is_refused(filter: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         parse_filter(filter)
+
+
+def nested(depth: int, around: str) -> dict[str, Any]:
+    filter: dict[str, Any] = {"a": 1}
+    for _ in range(depth):
+        filter = {around: filter if around == "$not" else [filter, {"b": 1}]}
+    return filter
+
+
+@pytest.mark.parametrize("around", ["$not", "$and", "$or"])
+def test_filters_nest_to_a_depth_that_every_backend_takes_and_no_deeper(around: str) -> None:
+    assert finds(nested(MAX_DEPTH, around), {"a": 1, "b": 1})
+    for deeper in (MAX_DEPTH + 1, 3_000):
+        with pytest.raises(ValueError, match=r"may stand 50 deep in a filter, got more around dict: "):
+            parse_filter(nested(deeper, around))
+    with pytest.raises(ValueError, match=r"takes a list of filters .* got dict"):
+        parse_filter({"$or": nested(3_000, around)})
 
 
 _VALUES = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-3, 3) | st.sampled_from(["", "a", "b"])

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from index_kinds import KINDS, Kind, skip_without
 
 from latelens import explain, rerank
 from latelens.index import Chunk, Index, TokenIndex
-from latelens.index.filters import matches, parse_filter
+from latelens.index.filters import MAX_DEPTH, matches, parse_filter
 from latelens.index.protocol import EncodedChunk
 
 STRANGE = [
@@ -507,6 +508,8 @@ FILTERS = [
     {"lang": "' OR 1=1 --"},
     {"a' OR 1=1 --": "x"},
     {},
+    reduce(lambda inner, _: {"$not": inner}, range(MAX_DEPTH), {"lang": "en"}),
+    reduce(lambda inner, _: {"$or": [inner, {"year": 2001}]}, range(MAX_DEPTH), {"lang": "en"}),
 ]
 
 

@@ -7,11 +7,13 @@ import re
 
 import pytest
 from fake_encoder import FakeEncoder
+from growth import assert_linear
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from latelens import EvidenceSpan, explain, find_evidence, rerank
+from latelens import EvidenceSpan, attribute, explain, find_evidence, rerank
+from latelens.render.terminal.answer import format_answer
 from latelens.render.terminal.ranking import EvidenceText, format_ledger, format_ranking, printable
 
 TEXT = "Herd [bold]one[/bold]. They eat grass daily. Rain fell."
@@ -142,3 +144,24 @@ def test_evidence_found_by_the_library_is_what_is_shown_in_bold(offline) -> None
     evidence = find_evidence(explanation)
     bold = styled(text, evidence)[::2]
     assert bold == [re.sub(r"\s+", " ", found.text) for found in sorted(evidence, key=lambda found: found.start)]
+
+
+ODD = [" ", "\t", " \n", "\n\t", "\x1b[", "\u202e", "🇩", "a. "]
+
+
+@pytest.mark.parametrize("unit", ODD)
+def test_time_grows_with_what_is_made_printable(unit: str) -> None:
+    assert_linear(printable, lambda size: "x" + unit * (size // len(unit)) + "x", 20_000, within=1)
+
+
+@pytest.mark.parametrize("unit", ODD)
+def test_time_grows_with_a_passage_or_an_answer_that_is_shown(unit: str) -> None:
+    def show(text: str) -> None:
+        shown(format_ranking(rerank("eat x", [text], FakeEncoder(dim=64), explain="evidence")))
+        shown(format_answer(attribute(text, [text], FakeEncoder(dim=64))))
+
+    assert_linear(show, lambda size: "x eat " + unit * (size // len(unit)) + "x", 2_000, within=2)
+
+
+def test_a_line_break_takes_the_spaces_around_it_along() -> None:
+    assert printable("a \t\r\n  b \n\n c\n") == "a b  c "

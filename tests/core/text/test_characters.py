@@ -3,10 +3,12 @@ import itertools
 import numpy as np
 import pytest
 import regex
+from growth import assert_linear
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import HOSTILE, SENTENCES, seen
 
+from latelens.text import characters, split_passages, split_sentences
 from latelens.text.characters import (
     character_edges,
     covers_visible,
@@ -169,3 +171,23 @@ def test_ascii_spans_are_snapped_as_all_others(text, pairs):
     spans = np.array([(a, min(b, len(text))) for a, b in pairs if a < len(text)], dtype=np.int32).reshape(-1, 2)
     wide = snap_to_visible(text + "é", spans)  # one character more, and the quick way is not taken
     np.testing.assert_array_equal(snap_to_visible(text, spans), wide)
+
+
+LETTERS = [chr(0x1F1E6 + i) for i in range(26)]
+
+
+@given(st.lists(st.sampled_from([*LETTERS, *HOSTILE, "\u200d", "\u0301", "a", "'", "."]) | known, max_size=30))
+@settings(max_examples=300)
+def test_flags_in_a_row_are_cut_as_the_standard_cuts_them(pieces):
+    text = "".join(pieces)
+    starts = [match.start() for match in regex.finditer(r"\X", text)]
+    assert character_edges(text).tolist() == [*starts, len(text)]
+    expected = [match.span() for match in characters._WORD.finditer(text)]
+    merged = characters._merge(snap_to_characters(text, spans(*expected)))
+    assert words(text).tolist() == merged.tolist()
+
+
+@pytest.mark.parametrize("work", [words.__wrapped__, character_edges, split_sentences.__wrapped__, split_passages])
+@pytest.mark.parametrize("unit", ["🇩", "🇩🇪", "🇩\u0301", "a🇩", "\u0301", "a ", " ", "<a ", "'", "1.", "👩\u200d"])
+def test_time_grows_with_the_text(work, unit):
+    assert_linear(work, lambda size: "x " + unit * (size // len(unit)), 8_000, within=2)

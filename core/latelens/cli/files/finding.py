@@ -77,7 +77,4 @@ def _walk(folder: str, notes: list[str]) -> Iterator[str]:
 
     for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _NOT_ENTERED)
-        for name in sorted(files):
-            path = Path(parent, name)
-            if not name.startswith(".") and (path.is_file() or path.is_symlink()):
-                yield str(path)
+        yield from (str(Path(parent, name)) for name in sorted(files) if not name.startswith("."))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from latelens.cli.files.pdf import read_pdf
 
 # More than any document has; an endless device would fill the memory.
 MAX_BYTES = 256 * 2**20
+# What the shell opens, as for ``<(command)``, ends when the command does; any other pipe or device may never end.
+_OPENED = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
 
 
 class UnreadableFile(ValueError):
@@ -67,7 +72,7 @@ def read_file(name: str, *, encoding: str | None = None) -> FileText:
     Raises
     ------
     UnreadableFile
-        If it cannot be opened, is larger than `MAX_BYTES`, or holds no text.
+        If it cannot be opened, is no file, is larger than `MAX_BYTES`, or holds no text.
     ImportError
         If a package is missing; the message names the command to run.
     """
@@ -93,6 +98,9 @@ def _read(name: str, data: bytes, encoding: str | None) -> FileText:
 def _bytes(name: str) -> bytes:
     if name == STDIN:
         return _bounded(sys.stdin.buffer)
+    kind = _KINDS.get(stat.S_IFMT(Path(name).stat().st_mode))
+    if kind is not None and not os.path.normpath(name).startswith(_OPENED):
+        raise ValueError(f"is {kind}, which may never end; pipe what it gives into the command and name -")
     with Path(name).open("rb") as file:
         return _bounded(file)
 

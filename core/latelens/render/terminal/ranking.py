@@ -31,9 +31,7 @@ _MATCHED_SHOWN = 4
 # What would move the cursor, colour the screen or turn the direction of reading, were it printed as it is.
 _LINE_END = r"\r\n|[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]"
 _DIRECTION = r"[\u202a-\u202e\u2066-\u2069]"
-_NOT_AS_IT_IS = regex.compile(
-    rf"(?P<line>[ \t]*(?:{_LINE_END})[ \t]*)|(?P<direction>{_DIRECTION})|[^\P{{Cc}}\t]|\p{{Cs}}"
-)
+_NOT_AS_IT_IS = regex.compile(rf"(?P<line>(?:{_LINE_END})[ \t]*+)|(?P<direction>{_DIRECTION})|[^\P{{Cc}}\t]|\p{{Cs}}")
 
 
 class EvidenceText:
@@ -134,8 +132,11 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
     position = 0
     for match in _NOT_AS_IT_IS.finditer(text):
         before = text[position : match.start()]
+        if match["line"]:
+            before = before.rstrip(" \t")
         yield before, before
-        yield match.group(), " " if match["line"] else "" if match["direction"] else "\ufffd"
+        as_it_is = text[position + len(before) : match.end()]
+        yield as_it_is, " " if match["line"] else "" if match["direction"] else "\ufffd"
         position = match.end()
     yield text[position:], text[position:]
 
