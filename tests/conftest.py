@@ -16,6 +16,10 @@ from latelens import Encoder, load_encoder
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=8, help="writers to kill while a document is replaced (long: 50)")
+
+
 @pytest.fixture(scope="session")
 def offline() -> Encoder:
     """The packaged model: for tests in which meaning counts."""

@@ -38,6 +38,19 @@ def fill(index: Index, start: int, count: int) -> None:
             say(replaced=i)
 
 
+def version(v: int) -> list[Chunk]:
+    """The chunks of a document's version: some under ids that every version has, one the same in all."""
+    parts = [Chunk(f"doc#{i}", f"version{v} part{i}", {"v": v}, "doc") for i in range(1 + v % 3)]
+    return [*parts, Chunk(f"doc-{v}", f"version{v} end", {"v": v}, "doc"), Chunk("doc", "the title", {}, "doc")]
+
+
+def rewrite(index: Index, start: int, count: int) -> None:
+    """Replace one document again and again; says what is acknowledged."""
+    for v in range(start, start + count):
+        index.replace_document("doc", version(v))
+        say(written=v)
+
+
 def show(index: Index, ids: list[str], query: str) -> None:
     """Everything about some chunks, and what a query finds."""
     chunks = [chunk and [chunk.id, chunk.text, chunk.metadata] for chunk in index.get(ids)]
@@ -56,7 +69,7 @@ def say(**message: Any) -> None:
 def work(kind: str, folder: str, do: str, arguments: dict[str, Any]) -> None:
     index = kind_named(kind).open(FakeEncoder(dim=DIM), Path(folder))
     say(ready=True)
-    {"fill": fill, "show": show}[do](index, **arguments)
+    {"fill": fill, "rewrite": rewrite, "show": show}[do](index, **arguments)
     kind_named(kind).close(index)
 
 

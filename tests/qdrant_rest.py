@@ -98,7 +98,11 @@ def _retrieve(client: QdrantClient, name: str, body: Any) -> Any:
 
 
 def _delete(client: QdrantClient, name: str, body: Any) -> Any:
-    return client.delete(name, models.PointIdsList(**body))
+    return client.delete(name, models.PointIdsList(**body) if "points" in body else models.FilterSelector(**body))
+
+
+def _count(client: QdrantClient, name: str, body: Any) -> Any:
+    return client.count(name, count_filter=models.CountRequest(**body).filter)
 
 
 def _index(client: QdrantClient, name: str, body: Any) -> Any:
@@ -122,7 +126,7 @@ ROUTES: list[Route] = [
     ("POST", "/collections/([^/]+)/points/query", _query),
     ("POST", "/collections/([^/]+)/points/scroll", _scroll),
     ("POST", "/collections/([^/]+)/points/delete", _delete),
-    ("POST", "/collections/([^/]+)/points/count", lambda client, name, body: client.count(name)),
+    ("POST", "/collections/([^/]+)/points/count", _count),
 ]
 
 

@@ -15,3 +15,9 @@ def check_ids(ids: Sequence[str]) -> None:
     """Refuse one id in place of several: its characters would be taken for ids."""
     if isinstance(ids, str):
         raise TypeError(f"ids must be a sequence of str, got the str {ids!r:.40}; put one id in a list")
+
+
+def check_document(document_id: str) -> None:
+    """Refuse what is no document's id."""
+    if not isinstance(document_id, str) or not document_id:
+        raise ValueError(f"document_id must be a str that is not empty, got {document_id!r:.80}")

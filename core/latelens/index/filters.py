@@ -13,6 +13,8 @@ MAX_DEPTH = 50
 _COMPARISONS = {"$eq": "eq", "$ne": "ne", "$gt": "gt", "$gte": "gte", "$lt": "lt", "$lte": "lte"}
 _MEMBERSHIPS = {"$in": "in", "$nin": "nin"}
 _JUNCTIONS = {"$and", "$or"}
+# Keys for what a chunk has beside its metadata, see `Chunk.fields`.
+_FIELDS = {"$id", "$document_id"}
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ Condition = Comparison | AllOf | AnyOf | Not
 def parse_filter(filter: Mapping[str, Any]) -> Condition:
     """Read a filter such as ``{"lang": "en", "year": {"$gte": 2000}, "$or": [{...}, {...}]}``.
 
-    Keys are names of the metadata's first level, taken literally. Operators: ``$eq``, ``$ne``, ``$gt``, ``$gte``,
-    ``$lt``, ``$lte``, ``$in``, ``$nin``, ``$exists``; ``$and``, ``$or`` with a list of filters, ``$not`` with one.
+    Keys are names of the metadata's first level, taken literally; ``$id`` and ``$document_id`` stand for the chunk's
+    id and its document's. Operators: ``$eq``, ``$ne``, ``$gt``, ``$gte``, ``$lt``, ``$lte``, ``$in``, ``$nin``,
+    ``$exists``; ``$and``, ``$or`` with a list of filters, ``$not`` with one.
 
     Raises
     ------
@@ -81,9 +84,10 @@ def _parse(filter: Any, depth: int) -> Condition:
             conditions.append(AllOf(parts) if key == "$and" else AnyOf(parts))
         elif key == "$not":
             conditions.append(Not(_parse(wanted, depth + 1)))
-        elif key.startswith("$"):
+        elif key.startswith("$") and key not in _FIELDS:
             raise ValueError(
-                f"unknown operator {key!r} in a filter; known: $and, $or, $not, and for a key $eq, $in, ..."
+                f"unknown operator {key!r} in a filter; known: $and, $or, $not, the keys $id and $document_id, and for "
+                "a key $eq, $in, ..."
             )
         else:
             conditions.extend(_of_key(key, wanted))
@@ -91,7 +95,7 @@ def _parse(filter: Any, depth: int) -> Condition:
 
 
 def matches(condition: Condition, metadata: Mapping[str, Any]) -> bool:
-    """Whether metadata fulfils a condition.
+    """Whether metadata, or the `fields` of a chunk, fulfil a condition.
 
     A value that is a list fulfils a comparison if any element does. ``$ne`` and ``$nin`` are the opposites of ``$eq``
     and ``$in``, so a missing key fulfils them, and no other comparison. True is not 1, and values of different types

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,30 +18,43 @@ Filter = Mapping[str, Any]
 class Chunk:
     """A text to retrieve, under an id of the caller's.
 
+    Attributes
+    ----------
+    document_id
+        Of the document that the text was cut from, for `replace_document` and `delete_document`; None where it
+        belongs to none.
+
     Raises
     ------
     TypeError, ValueError
-        If the id is empty, a part is of another type, or anything cannot be stored as UTF-8 JSON.
+        If an id is empty, a part is of another type, or anything cannot be stored as UTF-8 JSON.
     """
 
     id: str
     text: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    document_id: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("id", "text"):
+        for name in ("id", "text", "document_id"):
             value = getattr(self, name)
-            if not isinstance(value, str):
+            if not isinstance(value, str) and not (name == "document_id" and value is None):
                 raise TypeError(f"a chunk's {name} must be a str, got {type(value).__name__}: {value!r:.80}")
         if not self.id:
             raise ValueError(f"a chunk's id must not be empty; its text begins {self.text[:40]!r}")
+        if self.document_id == "":
+            raise ValueError(f"the document_id of chunk {self.id!r} must not be empty; None says that it has none")
         try:
-            f"{self.id}{self.text}{self.metadata_json()}".encode()
+            f"{self.id}{self.text}{self.document_id}{self.metadata_json()}".encode()
         except UnicodeEncodeError as error:
             raise ValueError(
                 f"chunk {self.id!r} holds half a surrogate pair, which no store can keep; repair it with "
                 'text.encode("utf-8", "replace").decode()'
             ) from error
+
+    def fields(self) -> dict[str, Any]:
+        """What filters look at: the metadata, ``$id``, and ``$document_id`` where there is one."""
+        return fields_of(self.metadata, self.id, self.document_id)
 
     def metadata_json(self) -> str:
         """The metadata as JSON, keys sorted."""
@@ -52,6 +65,14 @@ class Chunk:
                 f"the metadata of chunk {self.id!r} is no JSON ({error}); keep strings, finite numbers, booleans, "
                 "None, lists and dicts with str keys"
             ) from error
+
+
+def fields_of(metadata: Mapping[str, Any], id: str, document_id: str | None) -> dict[str, Any]:
+    """`Chunk.fields` of its parts."""
+    fields = {**metadata, "$id": id, "$document_id": document_id}
+    if document_id is None:
+        del fields["$document_id"]  # so that ``$exists`` tells
+    return fields
 
 
 @dataclass(frozen=True)
@@ -142,6 +163,22 @@ class Index(Searcher, Protocol):
 
     def get(self, ids: Sequence[str]) -> list[Chunk | None]:
         """The chunks with these ids, None where there is none."""
+        ...
+
+    def ids(self, filter: Filter | None = None) -> Iterator[str]:
+        """The ids of all chunks, or of those that fulfil a filter, in no particular order."""
+        ...
+
+    def chunks(self, filter: Filter | None = None) -> Iterator[Chunk]:
+        """All chunks, or those that fulfil a filter, in no particular order; streamed."""
+        ...
+
+    def replace_document(self, document_id: str, chunks: Iterable[Chunk]) -> int:
+        """Put chunks in the place of all that a document had; nobody ever sees some of both."""
+        ...
+
+    def delete_document(self, document_id: str) -> int:
+        """Delete all chunks of a document and return how many there were."""
         ...
 
     def count(self) -> int:

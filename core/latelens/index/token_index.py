@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -12,18 +13,19 @@ from tqdm.auto import tqdm
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
-from latelens.index.arguments import check_count
+from latelens.index.arguments import check_count, check_document
 from latelens.index.filters import Condition, parse_filter
 from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit
 
-FORMAT = 1
+FORMAT = 2  # 1 kept no documents
 
 
 class TokenIndex(ABC):
     """An index around an encoder.
 
     A backend says which of some ids it holds and with what content (`_digests`), writes encoded chunks (`_write`: when
-    it returns, they are acknowledged), deletes, reads chunks by id, counts, and finds the best hits (`_search`).
+    it returns, they are acknowledged), exchanges those of a document for others (`_exchange`), deletes, reads chunks by
+    id or all of them (`_chunks`), counts, and finds the best hits (`_search`).
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -47,6 +49,55 @@ class TokenIndex(ABC):
         """Add chunks, replacing those with the same ids; returns how many were written. Streams like `add`."""
         return self._load(chunks, batch_size, show_progress, replace=True)
 
+    def replace_document(self, document_id: str, chunks: Iterable[Chunk]) -> int:
+        """Put chunks in the place of all that a document had, and return how many were written.
+
+        Whoever searches or lists, in this process or another, sees all of the old ones or all of the new ones, also
+        if the writer is killed. Chunks that are there already, unchanged, are not encoded again. A chunk without a
+        `document_id` gets this one. All of them are in memory at once.
+
+        Raises
+        ------
+        ValueError
+            If two of the chunks have one id and another content, or a chunk is, here or in the index, one of another
+            document's.
+        """
+        check_document(document_id)
+        by_id: dict[str, Chunk] = {}
+        for chunk in chunks:
+            own = replace(chunk, document_id=document_id) if chunk.document_id is None else chunk
+            _check_owner(own, document_id)
+            if digest(by_id.setdefault(own.id, own)) != digest(own):
+                raise ValueError(f"two different chunks have the id {own.id!r}; give each its own")
+        for known in self.get(list(by_id)):
+            if known is not None:
+                _check_owner(known, document_id)
+        while True:
+            known_digests = self._digests(list(by_id))
+            changed = [chunk for chunk in by_id.values() if known_digests.get(chunk.id) != digest(chunk)]
+            kept = {id: known_digests[id] for id in by_id if id not in {chunk.id for chunk in changed}}
+            if self._exchange(document_id, changed, self._rows(changed), kept) is not None:
+                return len(changed)
+
+    def delete_document(self, document_id: str) -> int:
+        """Delete all chunks of a document, at once, and return how many there were."""
+        check_document(document_id)
+        return self._exchange(document_id, [], [], {}) or 0
+
+    def ids(self, filter: Filter | None = None) -> Iterator[str]:
+        """The ids of all chunks, or of those that fulfil a filter, in no particular order."""
+        return (chunk.id for chunk in self.chunks(filter))
+
+    def chunks(self, filter: Filter | None = None) -> Iterator[Chunk]:
+        """All chunks, or those that fulfil a filter, in no particular order; streamed, so any number fits.
+
+        >>> from latelens.index import Chunk, ExactIndex
+        >>> index = ExactIndex(encoder)  # doctest: +SKIP
+        >>> [chunk.id for chunk in index.chunks({"$document_id": "manual"})]  # doctest: +SKIP
+        ['manual#0', 'manual#812']
+        """
+        return self._chunks(self._condition(filter))
+
     def search(self, query: str, k: int = 10, *, filter: Filter | None = None) -> list[Hit]:
         """The best `k` chunks by MaxSim, best first; equal scores in the order of their ids."""
         return self.search_many([query], k, filter=filter)[0]
@@ -56,7 +107,7 @@ class TokenIndex(ABC):
         if isinstance(queries, str):
             raise TypeError(f"queries must be a sequence of str, got the str {queries!r:.40}; use `search` for one")
         check_count("k", k)
-        condition = None if filter is None else parse_filter(filter)
+        condition = self._condition(filter)
         if not queries or not self.count():
             return [[] for _ in queries]
         return self._search_many(self.encoder.encode_queries(list(queries)), k, condition)
@@ -88,12 +139,28 @@ class TokenIndex(ABC):
         """Store a batch of chunks with distinct ids; with `replace` some of the ids may be there already."""
 
     @abstractmethod
+    def _exchange(
+        self, document_id: str, chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings], kept: Mapping[str, str]
+    ) -> int | None:
+        """Store chunks and delete what else the document has, but those with the ids of `kept`, all at once.
+
+        Returns how many were deleted; None, having done nothing, where `kept` is no longer there with these digests.
+        """
+
+    @abstractmethod
+    def _chunks(self, condition: Condition | None) -> Iterator[Chunk]:
+        """All chunks that fulfil a condition, streamed."""
+
+    @abstractmethod
     def _search(self, query: TokenEmbeddings, k: int, condition: Condition | None) -> list[Hit]:
         """The best hits by exact MaxSim of the stored rows, ties by id."""
 
     def _search_many(self, queries: Sequence[TokenEmbeddings], k: int, condition: Condition | None) -> list[list[Hit]]:
         """`_search` for each query; a backend that can share work between queries does it here."""
         return [self._search(query, k, condition) for query in queries]
+
+    def _condition(self, filter: Filter | None) -> Condition | None:
+        return None if filter is None else parse_filter(filter)
 
     def _load(self, chunks: Iterable[Chunk], batch_size: int, show_progress: bool, *, replace: bool) -> int:
         check_count("batch_size", batch_size)
@@ -139,9 +206,10 @@ _TWICE = "id {id!r} is there already with another text or metadata; `upsert` rep
 
 
 def digest(chunk: Chunk) -> str:
-    """Tells one content of a chunk from another: 32 hexadecimal digits of its text and metadata."""
-    text, metadata = chunk.text.encode(), chunk.metadata_json().encode()
-    return hashlib.blake2b(len(text).to_bytes(8, "little") + text + metadata, digest_size=16).hexdigest()
+    """Tells one content of a chunk from another: 32 hexadecimal digits of its text, metadata and document."""
+    parts = [chunk.text.encode(), chunk.metadata_json().encode(), (chunk.document_id or "").encode()]
+    described = b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+    return hashlib.blake2b(described, digest_size=16).hexdigest()
 
 
 def refuse_changed(chunks: Iterable[Chunk], known: Mapping[str, str]) -> None:
@@ -175,6 +243,11 @@ def check_manifest(found: Mapping[str, Any], encoder: Encoder, kind: str, where:
     ValueError
         Naming both models and the next step.
     """
+    if found.get("kind") == kind and found.get("format") == 1:
+        raise ValueError(
+            f"{where} was filled by an earlier latelens, whose indexes knew no documents (format 1; this one reads "
+            f"{FORMAT}): fill a new index from the same documents"
+        )
     if found.get("format") != FORMAT or found.get("kind") != kind:
         raise ValueError(
             f"{where} holds an index of kind {found.get('kind')!r}, format {found.get('format')!r}; this is {kind!r}, "
@@ -186,6 +259,14 @@ def check_manifest(found: Mapping[str, Any], encoder: Encoder, kind: str, where:
             f"{str(found.get('fingerprint'))[:12]}), and the encoder is {encoder.name!r} (dimension {encoder.dim}, "
             f"fingerprint {encoder.fingerprint[:12]}): their vectors do not compare; load that model with the same "
             "settings, or make a new index"
+        )
+
+
+def _check_owner(chunk: Chunk, document_id: str) -> None:
+    if chunk.document_id not in (None, document_id):
+        raise ValueError(
+            f"chunk {chunk.id!r} belongs to document {chunk.document_id!r}, not to {document_id!r}; give it an id of "
+            "its own, or delete the other first"
         )
 
 

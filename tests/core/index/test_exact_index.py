@@ -262,6 +262,12 @@ def test_an_index_of_another_kind_or_format_is_refused(encoder: FakeEncoder, tmp
         ExactIndex(encoder, tmp_path)
 
 
+def test_a_folder_of_an_earlier_format_is_refused_with_what_to_do(encoder: FakeEncoder, tmp_path: Path) -> None:
+    Folder(tmp_path).replace({**manifest_of(encoder, "exact"), "format": 1}, [])
+    with pytest.raises(ValueError, match=r"filled by an earlier latelens.*fill a new index from the same documents"):
+        ExactIndex(encoder, tmp_path)
+
+
 def test_a_manifest_is_refused_for_its_model_or_dimension() -> None:
     manifest = manifest_of(FakeEncoder(dim=64), "exact")
     check_manifest(manifest, FakeEncoder(dim=64), "exact", "here")

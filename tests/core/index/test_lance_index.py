@@ -268,14 +268,24 @@ def test_a_filter_is_sql_too(indexed: LanceIndex) -> None:
         ("id = 'nobody'", set()),
     ]:
         assert set(ids(indexed.search("1000", 10, filter=sql))) == expected
+        assert set(indexed.ids(sql)) == {chunk.id for chunk in indexed.chunks(sql)} == expected
     assert len(indexed.search("1000", 5, filter="json_get_bool(metadata, 'even')")) == 5
     assert [ids(hits) for hits in indexed.search_many(["1", "2"], 1, filter="id = 'c3'")] == [["c3"], ["c3"]]
 
 
 @pytest.mark.parametrize("sql", ["no_such = 1", "id = 'a' OR", ""])
 def test_sql_that_cannot_be_used_is_refused_with_the_columns_there_are(indexed: LanceIndex, sql: str) -> None:
-    with pytest.raises(ValueError, match=r"SQL filter .* columns are id, text and metadata"):
+    with pytest.raises(ValueError, match=r"SQL filter .* columns are id, document_id, text and metadata"):
         indexed.search("1000", filter=sql)
+
+
+def test_sql_knows_the_document_and_replacing_it_beside_an_index_loses_nothing(indexed: LanceIndex) -> None:
+    for v in range(3):
+        assert indexed.replace_document("d", [Chunk(f"d{v}", str(3000 + v)), Chunk("d", str(2000 + v))]) == 2
+    assert sorted(indexed.ids("document_id = 'd'")) == ["d", "d2"]
+    assert ids(indexed.search("2002", 1, filter="document_id = 'd'")) == ["d"]
+    assert ids(indexed.search("2002", 1)) == ["d"]
+    assert indexed.count() == 402
 
 
 def test_ids_are_never_read_as_sql(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -285,6 +287,30 @@ def test_another_kind_of_index_and_a_file_are_refused(encoder: FakeEncoder, tmp_
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is a file; choose another place"):
         PlaidIndex(encoder, tmp_path / "file")
+
+
+def test_a_file_of_an_earlier_format_is_refused_and_left_alone(encoder: FakeEncoder, tmp_path: Path) -> None:
+    PlaidIndex(encoder, tmp_path)
+    with sqlite3.connect(tmp_path / "chunks.sqlite") as db:
+        db.execute("DROP INDEX documents")
+        db.execute("ALTER TABLE chunks DROP COLUMN document_id")
+        (manifest,) = db.execute("SELECT value FROM settings WHERE name = 'manifest'").fetchone()
+        db.execute("UPDATE settings SET value = ?", [json.dumps({**json.loads(manifest), "format": 1})])
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"filled by an earlier latelens.*fill a new index"):
+            PlaidIndex(encoder, tmp_path)
+
+
+def test_a_document_that_plaid_holds_is_replaced(built: PlaidIndex) -> None:
+    built.upsert([replace(chunk, document_id="d") for chunk in texts(10)])
+    built.build()
+    assert waiting(built) == 0
+    assert built.replace_document("d", [*texts(1), Chunk("new", "w1 w2 w3")]) == 1
+    assert sorted(built.ids({"$document_id": "d"})) == ["c00", "new"]
+    assert built.count() == 40 - 10 + 2
+    found = {hit.chunk.id for hit in built.search(texts(2)[1].text, 32)}
+    assert "new" in found
+    assert not found & {f"c0{i}" for i in range(1, 10)}
 
 
 def test_no_restriction_is_not_taken_for_an_empty_one(built: PlaidIndex, encoder: FakeEncoder) -> None:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from fake_encoder import FakeEncoder
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from index_child import version
 
 from latelens import Encoder, explain
 from latelens.index import Chunk
@@ -23,9 +25,10 @@ from latelens.index.filters import matches, parse_filter
 pytest.importorskip("qdrant_client", reason="qdrant-client is not installed")
 
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 from qdrant_rest import RestServer
 
-from latelens.index.qdrant import QdrantIndex, QdrantStorage
+from latelens.index.qdrant import QdrantIndex, QdrantStorage, journal
 from latelens.index.qdrant import collection as qdrant_collection
 from latelens.index.qdrant import points as qdrant_points
 from latelens.index.qdrant.filters import FACETS, NUMBERS, compile_filter, facets_of, numbers_of
@@ -400,10 +403,148 @@ def test_what_is_written_can_be_searched_when_the_call_returns(server: RestServe
 # Its place in the package
 
 
+class Interposed:
+    """Does something after each request to a server, or fails all requests from one on."""
+
+    def __init__(self, server: RestServer) -> None:
+        self.after: Callable[[], None] | None = None
+        self.left: int | None = None
+        self.refused: str | None = None  # a text that no point may hold
+        self._answer = server.answer
+        server.answer = self.answer  # type: ignore[method-assign]
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        if self.refused is not None and self.refused in str(body):
+            return 400, {"status": {"error": f"{self.refused} is refused"}}
+        if self.left is not None:
+            if not self.left:
+                return 403, {"status": {"error": "the writer is dead"}}
+            self.left -= 1
+        answered = self._answer(method, path, body)
+        if (after := self.after) is not None:
+            self.after = None  # requests of its own are left alone
+            after()
+            self.after = after
+        return answered
+
+
+def version_seen(index: QdrantIndex) -> int:
+    """The one version of the document that an index finds, gets, lists and counts."""
+    found = {hit.chunk.id: hit.chunk for hit in index.search("version part", 100)}
+    (v,) = {chunk.metadata["v"] for chunk in found.values() if chunk.metadata}
+    expected = {chunk.id: chunk for chunk in version(v)}
+    ids = sorted({chunk.id for w in range(4) for chunk in version(w)})
+    assert found == expected
+    assert index.get(ids) == [expected.get(id) for id in ids]
+    assert {chunk.id: chunk for chunk in index.chunks()} == expected
+    assert index.count() == len(expected)
+    assert sorted(index.ids({"v": {"$gt": -1}, "$id": {"$gt": "a"}})) == sorted(expected.keys() - {"doc"})
+    return int(v)
+
+
+def test_a_reader_sees_a_document_before_or_after_at_every_step_of_its_writer(
+    server: RestServer, encoder: FakeEncoder
+) -> None:
+    writer, reader = (QdrantIndex(encoder, remote(server), "chunks") for _ in range(2))
+    writer.replace_document("doc", version(1))
+    seen: list[int] = []
+    Interposed(server).after = lambda: seen.append(version_seen(reader))
+    writer.replace_document("doc", version(2))
+    assert seen == sorted(seen)
+    assert seen.count(1) > 3
+    assert seen.count(2) > 2
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+def test_a_document_that_is_replaced_during_a_search_is_found_before_or_after(
+    server: RestServer, encoder: FakeEncoder, step: int
+) -> None:
+    writer, reader = (QdrantIndex(encoder, remote(server), "chunks") for _ in range(2))
+    writer.replace_document("doc", version(1))
+    steps = Interposed(server)
+    calls = iter(range(1, 100))
+
+    def replace_once() -> None:
+        if next(calls) == step:
+            writer.replace_document("doc", version(2))
+
+    steps.after = replace_once
+    found = {hit.chunk.id: hit.chunk for hit in reader.search("version part", 100)}
+    assert found in [{chunk.id: chunk for chunk in version(v)} for v in (1, 2)]
+    assert next(calls) > min(step, 4)
+
+
+def test_a_writer_that_dies_at_any_step_leaves_the_document_before_or_after(
+    server: RestServer, encoder: FakeEncoder
+) -> None:
+    index = QdrantIndex(encoder, remote(server), "chunks")
+    steps = Interposed(server)
+    seen = []
+    for left in range(30):
+        index.replace_document("doc", version(1))
+        steps.left = left
+        with suppress(UnexpectedResponse):
+            index.replace_document("doc", version(2))
+        steps.left = None
+        seen.append(version_seen(QdrantIndex(encoder, remote(server), "chunks")))
+        if left % 2:  # another write finishes what was left
+            index.upsert([version(seen[-1])[0]])
+            index.add([Chunk("more", "text")])
+            index.delete(["more"])
+            assert version_seen(index) == seen[-1]
+    assert seen == sorted(seen)
+    assert set(seen) == {1, 2}
+
+
+def test_a_replacement_that_fails_is_withdrawn(server: RestServer, encoder: FakeEncoder) -> None:
+    index = QdrantIndex(encoder, remote(server), "chunks")
+    index.replace_document("doc", version(1))
+    points = index.client.count("chunks").count
+    Interposed(server).refused = "version2 end"
+    with pytest.raises(UnexpectedResponse, match="is refused"):
+        index.replace_document("doc", version(2))
+    assert version_seen(index) == 1
+    assert index.client.count("chunks").count == points
+
+
+def test_what_a_dead_writer_left_is_deleted_a_day_later(
+    server: RestServer, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = QdrantIndex(encoder, remote(server), "chunks")
+    index.replace_document("doc", version(1))
+    points = index.client.count("chunks").count
+    steps = Interposed(server)
+    for left in range(20):
+        steps.left = left
+        with pytest.raises(UnexpectedResponse):
+            index.replace_document("doc", version(2))
+        steps.left = None
+        if index.client.count("chunks").count > points + 1:  # more than a note
+            break
+    index.delete(["no such"])
+    assert index.client.count("chunks").count > points
+    monkeypatch.setattr(journal, "_DEAD_AFTER", -1.0)
+    index.delete(["no such"])
+    assert index.client.count("chunks").count == points
+    assert version_seen(index) == 1
+
+
+def test_a_reader_gives_up_where_documents_are_replaced_without_a_pause(
+    server: RestServer, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qdrant_collection, "_TRIES", 3)
+    writer, reader = (QdrantIndex(encoder, remote(server), "chunks") for _ in range(2))
+    writer.replace_document("doc", version(1))
+    versions = iter(range(2, 100))
+    Interposed(server).after = lambda: writer.replace_document("doc", version(next(versions))) and None
+    with pytest.raises(TimeoutError, match="'chunks' are being replaced without a pause"):
+        reader.search("version")
+
+
 def test_two_indexes_on_one_local_client_take_turns(client: QdrantClient) -> None:
     one, other = (qdrant_collection.QdrantCollection(client, name) for name in "ab")
-    assert one._turn is other._turn
-    assert qdrant_collection.QdrantCollection(QdrantClient(":memory:"), "a")._turn is not one._turn
+    assert one.turn is other.turn
+    assert qdrant_collection.QdrantCollection(QdrantClient(":memory:"), "a").turn is not one.turn
 
 
 @pytest.mark.parametrize(

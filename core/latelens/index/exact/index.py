@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,20 +105,17 @@ class ExactIndex(TokenIndex):
         """Delete chunks and return how many there were; unknown ids are passed over."""
         check_ids(ids)
         with self._writing():
-            doomed = {id_: place for id_ in ids if (place := self._where().get(id_)) is not None}
-            if doomed:
-                self._commit(without(self._parts, doomed.values()))
-                for id_ in doomed:
-                    self._where().pop(id_)
-                self._tidy()
+            doomed = {id_ for id_ in ids if id_ in self._where()}
+            self._put(doomed, None)
         return len(doomed)
 
     def get(self, ids: Sequence[str]) -> list[Chunk | None]:
         """The chunks with these ids, None where there is none."""
         check_ids(ids)
         self._refresh()
-        where = self._where()
-        places = [where.get(id_) for id_ in ids]
+        with self._state:
+            where = self._where()
+            places = [where.get(id_) for id_ in ids]
         return [None if place is None else place[0].chunk(place[1]) for place in places]
 
     def count(self) -> int:
@@ -135,14 +132,38 @@ class ExactIndex(TokenIndex):
                 known = self._digests(draft.ids)
                 refuse_changed(chunks, known)
                 draft = draft_of(*_unknown(chunks, rows, known)) if known else draft
-            if not draft.ids:
-                return
-            where = self._where()
-            doomed = [where[id_] for id_ in draft.ids if id_ in where]
-            part = self._store(draft)
-            self._commit((*without(self._parts, doomed), part))
-            self._locate([part])
-            self._tidy()
+            if draft.ids:
+                self._put(set(), draft)
+
+    def _exchange(
+        self, document_id: str, chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings], kept: Mapping[str, str]
+    ) -> int | None:
+        draft = draft_of(chunks, rows)
+        with self._writing():
+            if self._digests(list(kept)) != kept:
+                return None
+            doomed = {part.segment.ids[i] for part in self._parts for i in _of_document(part, document_id)}
+            doomed -= {*kept, *draft.ids}
+            self._put(doomed, draft if draft.ids else None)
+        return len(doomed)
+
+    def _chunks(self, condition: Condition | None) -> Iterator[Chunk]:
+        for segment, positions in self._chosen(condition):
+            for i in positions.tolist():
+                yield segment.chunk(i)
+
+    def _put(self, doomed: set[str], draft: Draft | None) -> None:
+        """Take chunks out and put others in, which may replace some; for readers at one moment."""
+        if not doomed and draft is None:
+            return
+        where, part = self._where(), None if draft is None else self._store(draft)
+        gone = [where[id_] for id_ in {*doomed, *(draft.ids if draft else ())} if id_ in where]
+        with self._state:
+            self._commit((*without(self._parts, gone), *([part] if part else [])))
+            for id_ in doomed:
+                where.pop(id_)
+            self._locate([part] if part else [])
+        self._tidy()
 
     def _search(self, query: TokenEmbeddings, k: int, condition: Condition | None) -> list[Hit]:
         return self._search_many([query], k, condition)[0]
@@ -165,7 +186,7 @@ class ExactIndex(TokenIndex):
         for part in self._current():
             positions = part.live
             if condition is not None:
-                known = part.segment.metadata
+                known = part.segment.fields
                 positions = np.array([i for i in positions.tolist() if matches(condition, known[i])], dtype=np.intp)
             if len(positions):
                 chosen.append((part.segment, positions))
@@ -256,6 +277,11 @@ def _unknown(
 ) -> tuple[list[Chunk], list[TokenEmbeddings]]:
     pairs = [(chunk, encoded) for chunk, encoded in zip(chunks, rows, strict=True) if chunk.id not in known]
     return [chunk for chunk, _ in pairs], [encoded for _, encoded in pairs]
+
+
+def _of_document(part: LiveSegment, document_id: str) -> list[int]:
+    documents = part.segment.documents
+    return [i for i in part.live.tolist() if documents[i] == document_id]
 
 
 def _folder_named(path: str | os.PathLike[str]) -> Path:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
-from latelens.index.protocol import Chunk
+from latelens.index.protocol import Chunk, fields_of
 from latelens.index.scoring import longest
 from latelens.serialize import from_bytes, to_bytes
 
-COLUMNS = ("labels", "texts", "metadata")
+COLUMNS = ("labels", "texts", "metadata", "documents")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,8 @@ class Segment:
     offsets
         (chunks + 1,) int64: chunk ``i`` owns rows ``offsets[i]:offsets[i + 1]``, never none.
     columns
-        ``labels`` (tokens, spans and kinds, by `serialize`), ``texts`` (UTF-8) and ``metadata`` (JSON).
+        ``labels`` (tokens, spans and kinds, by `serialize`), ``texts`` (UTF-8), ``metadata`` (JSON) and ``documents``
+        (`Chunk.document_id`, empty where there is none).
     stored
         (rows, dim) float32, unchecked: `vectors` are these once they have been found whole.
     norm
@@ -75,9 +76,15 @@ class Segment:
         return self.stored
 
     @cached_property
-    def metadata(self) -> list[dict[str, Any]]:
+    def fields(self) -> list[dict[str, Any]]:
         """Of all chunks; read once, for filters, and not to be handed out."""
-        return [json.loads(self.columns["metadata"][i]) for i in range(len(self))]
+        metadata = self.columns["metadata"]
+        return [fields_of(json.loads(metadata[i]), self.ids[i], self.documents[i]) for i in range(len(self))]
+
+    @cached_property
+    def documents(self) -> list[str | None]:
+        """`Chunk.document_id` of all chunks."""
+        return [self.columns["documents"][i].decode() or None for i in range(len(self))]
 
     def rows(self, i: int) -> NDArray[np.float32]:
         """Rows of chunk `i`, (n, dim) float32."""
@@ -85,7 +92,8 @@ class Segment:
 
     def chunk(self, i: int) -> Chunk:
         """Chunk `i` as it was given."""
-        return Chunk(self.ids[i], self.columns["texts"][i].decode(), json.loads(self.columns["metadata"][i]))
+        text, metadata = self.columns["texts"][i].decode(), json.loads(self.columns["metadata"][i])
+        return Chunk(self.ids[i], text, metadata, self.documents[i])
 
     def document(self, i: int) -> TokenEmbeddings:
         """Chunk `i` as it was encoded."""
@@ -118,6 +126,7 @@ def draft_of(chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings]) -> Draft:
         draft.columns["labels"].append(to_bytes(encoded, vectors=False))
         draft.columns["texts"].append(chunk.text.encode())
         draft.columns["metadata"].append(chunk.metadata_json().encode())
+        draft.columns["documents"].append((chunk.document_id or "").encode())
     return draft
 
 

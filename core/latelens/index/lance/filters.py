@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from latelens.index.filters import AllOf, Comparison, Condition, Not, matches
 from latelens.index.lance.table import RowIds, Snapshot
+from latelens.index.protocol import fields_of
 
 _SLICE = 10_000  # rows to read at a time
 
@@ -40,14 +41,16 @@ class MetadataRows:
             self._forget()
         new = np.setdiff1d(snapshot.ids, np.array(self._ids, dtype=np.uint64), assume_unique=True)
         for first in range(0, len(new), _SLICE):
-            found = snapshot.take(new[first : first + _SLICE], ["exact_metadata"])
-            for id_, metadata in zip(found["_rowid"].to_pylist(), found["exact_metadata"].to_pylist(), strict=True):
-                self._keep(id_, json.loads(metadata))
+            found = snapshot.take(new[first : first + _SLICE], ["id", "exact_metadata", "document_id"])
+            for row in found.to_pylist():
+                metadata = json.loads(row["exact_metadata"])
+                self._keep(row["_rowid"], fields_of(metadata, row["id"], row["document_id"]))
 
-    def _keep(self, id_: int, metadata: dict[str, Any]) -> None:
+    def _keep(self, id_: int, fields: dict[str, Any]) -> None:
         position = len(self._ids)
         self._ids.append(id_)
-        for key, values in metadata.items():
+        self._names.append(fields.pop("$id"))  # as many values as rows: a list of them is smaller
+        for key, values in fields.items():
             self._present[key].append(position)
             for value in values if isinstance(values, list) else [values]:
                 if value is None or isinstance(value, str | bool | int | float):
@@ -55,6 +58,7 @@ class MetadataRows:
 
     def _forget(self) -> None:
         self._ids = array("Q")
+        self._names: list[str] = []
         self._present: dict[str, array[int]] = defaultdict(lambda: array("q"))
         self._values: dict[str, dict[tuple[str, Any], array[int]]] = defaultdict(
             lambda: defaultdict(lambda: array("q"))
@@ -73,6 +77,9 @@ class MetadataRows:
     def _compared(self, asked: Comparison, n: int) -> NDArray[np.bool_]:
         if asked.op in ("ne", "nin"):
             return ~self._compared(Comparison(asked.key, {"ne": "eq", "nin": "in"}[asked.op], asked.value), n)
+        if asked.key == "$id":
+            wanted = set(asked.value) if asked.op == "in" else None
+            return np.array([matches(asked, {"$id": n}) if wanted is None else n in wanted for n in self._names], bool)
         mask = np.zeros(n, dtype=bool)
         if asked.op == "exists":
             _set(mask, self._present.get(asked.key))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +14,11 @@ from latelens.index.arguments import check_count, check_ids
 from latelens.index.filters import Condition
 from latelens.index.lance.build import index_vectors, index_words, many_files, merge_files, pays
 from latelens.index.lance.search import Search
-from latelens.index.lance.table import Snapshot, Table, among, has_text_index
+from latelens.index.lance.table import CHUNK, Snapshot, Table, among, chunk_of, has_text_index, of_document
 from latelens.index.protocol import Chunk, Filter, Hit
 from latelens.index.token_index import TokenIndex, refuse_changed
+
+_SLICE = 1000  # chunks to read at a time
 
 
 class LanceIndex(TokenIndex):
@@ -32,8 +33,8 @@ class LanceIndex(TokenIndex):
     moment. Any number of processes may search the folder, and see at their next search what others wrote; one writes
     at a time, and others wait. Threads may share one object. The folder holds the texts in the clear.
 
-    A filter is a dict, as for every index, or SQL over the columns ``id``, ``text`` and ``metadata``, the latter with
-    LanceDB's functions for JSON: ``"json_get_string(metadata, 'lang') = 'en' AND id LIKE 'faq-%'"``.
+    A filter is a dict, as for every index, or SQL over the columns ``id``, ``document_id``, ``text`` and ``metadata``,
+    the latter with LanceDB's functions for JSON: ``"json_get_string(metadata, 'lang') = 'en' AND id LIKE 'faq-%'"``.
 
     Parameters
     ----------
@@ -110,10 +111,7 @@ class LanceIndex(TokenIndex):
         self, queries: Sequence[str], k: int = 10, *, filter: Filter | str | None = None
     ) -> list[list[Hit]]:
         """`search` for each query, encoding all of them at once."""
-        if not isinstance(filter, str):
-            return super().search_many(queries, k, filter=filter)
-        super().search_many(queries[:0], k)  # checks the arguments
-        return self._find(self.encoder.encode_queries(list(queries)), k, filter) if queries else []
+        return super().search_many(queries, k, filter=filter)  # type: ignore[arg-type]
 
     def build_index(self) -> None:
         """Make the index anew from all chunks, however few; searches and writes go on meanwhile.
@@ -148,11 +146,22 @@ class LanceIndex(TokenIndex):
     def get(self, ids: Sequence[str]) -> list[Chunk | None]:
         """The chunks with these ids, None where there is none."""
         check_ids(ids)
-        found = {
-            row["id"]: (row["text"], row["exact_metadata"])
-            for row in self._rows_of(ids, ["id", "text", "exact_metadata"])
-        }
-        return [Chunk(id_, found[id_][0], json.loads(found[id_][1])) if id_ in found else None for id_ in ids]
+        found = {row["id"]: chunk_of(row) for row in self._rows_of(ids, CHUNK)}
+        return [found.get(id_) for id_ in ids]
+
+    def replace_document(self, document_id: str, chunks: Iterable[Chunk]) -> int:
+        """As in every index; then the index is made anew if that pays."""
+        written = super().replace_document(document_id, chunks)
+        self._tidy()
+        return written
+
+    def ids(self, filter: Filter | str | None = None) -> Iterator[str]:
+        """The ids of all chunks, or of those that fulfil a filter, a dict or SQL; in no particular order."""
+        return super().ids(filter)  # type: ignore[arg-type]  # `_condition` lets SQL through
+
+    def chunks(self, filter: Filter | str | None = None) -> Iterator[Chunk]:
+        """All chunks, or those that fulfil a filter, a dict or SQL; streamed, in no particular order."""
+        return super().chunks(filter)  # type: ignore[arg-type]
 
     def count(self) -> int:
         """How many chunks there are."""
@@ -200,6 +209,38 @@ class LanceIndex(TokenIndex):
                 table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(batch)
             else:
                 table.add(batch)
+
+    def _exchange(
+        self, document_id: str, chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings], kept: Mapping[str, str]
+    ) -> int | None:
+        if self._table.snapshot() is None and not chunks:
+            return 0
+        with self._table.folder.locked():
+            if self._digests(list(kept)) != kept:
+                return None
+            table = self._table.writable()
+            new = {chunk.id for chunk in chunks}
+            old = table.search().where(of_document(document_id, list(kept))).select(["id"]).to_arrow()["id"].to_pylist()
+            gone = sorted({*old} - new)
+            if gone and not chunks:
+                table.delete(among("id", gone))
+            elif chunks:  # one version of the table for both
+                batch = self._table.batch(list(zip(chunks, rows, strict=True)), generation=table.version + 1)
+                merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+                if gone:
+                    merge = merge.when_not_matched_by_source_delete(among("id", gone))
+                merge.execute(batch)
+        return len(gone)
+
+    def _chunks(self, condition: Condition | str | None) -> Iterator[Chunk]:
+        if (snapshot := self._table.snapshot()) is None:
+            return
+        ids = snapshot.ids if condition is None else self._searching.allowed(snapshot, condition).ids
+        for first in range(0, len(ids), _SLICE):
+            yield from map(chunk_of, snapshot.take(ids[first : first + _SLICE], CHUNK).to_pylist())
+
+    def _condition(self, filter: Filter | str | None) -> Condition | str | None:  # type: ignore[override]
+        return filter if isinstance(filter, str) else super()._condition(filter)
 
     def _search(self, query: TokenEmbeddings, k: int, condition: Condition | None) -> list[Hit]:
         return self._find([query], k, condition)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import explain
-from latelens.index.lance.table import RowIds, Snapshot
-from latelens.index.protocol import Chunk, Hit
+from latelens.index.lance.table import CHUNK, RowIds, Snapshot, chunk_of
+from latelens.index.protocol import Hit
 from latelens.index.scoring import exact_score, longest, may_be_best, rounding
 from latelens.index.token_index import ranked
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
@@ -157,14 +156,13 @@ def _explained(
     query: TokenEmbeddings, found: Sequence[_Scored], snapshot: Snapshot, stages: Mapping[str, Mapping[int, float]]
 ) -> Iterator[Hit]:
     ids = np.array([row.id for row in found], dtype=np.uint64)
-    columns = snapshot.take(ids, ["id", "text", "exact_metadata", "labels"]).to_pylist() if len(ids) else []
+    columns = snapshot.take(ids, [*CHUNK, "labels"]).to_pylist() if len(ids) else []
     kept = {columns["_rowid"]: columns for columns in columns}
     for row in found:
         columns = kept[row.id]
-        text = columns["text"]
+        chunk = chunk_of(columns)
         # A copy, so that a hit does not keep its neighbours in memory.
-        document = from_bytes(columns["labels"], text, vectors=row.vectors.copy())
-        chunk = Chunk(columns["id"], text, json.loads(columns["exact_metadata"]))
+        document = from_bytes(columns["labels"], chunk.text, vectors=row.vectors.copy())
         before = {stage: scores[row.id] for stage, scores in stages.items() if row.id in scores}
         yield Hit(chunk, explain(query, document), before)
 

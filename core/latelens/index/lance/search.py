@@ -60,20 +60,22 @@ class Search:
         self, snapshot: Snapshot, queries: Sequence[TokenEmbeddings], k: int, condition: Condition | str | None
     ) -> list[list[Hit]]:
         """The best hits for each query."""
-        allowed = None if condition is None else self._allowed(snapshot, condition)
+        allowed = None if condition is None else self.allowed(snapshot, condition)
         if allowed is not None and not len(allowed.ids):
             return [[] for _ in queries]
         return [self._best(snapshot, query, k, allowed) for query in queries]
 
-    def _allowed(self, snapshot: Snapshot, condition: Condition | str) -> Allowed:
+    def allowed(self, snapshot: Snapshot, condition: Condition | str) -> Allowed:
+        """The rows that fulfil a condition or some SQL."""
         if not isinstance(condition, str):
             return Allowed(snapshot, self.metadata.matching(snapshot, condition), None)
         try:
             return Allowed(snapshot, snapshot.matching(condition), condition)
         except (ValueError, RuntimeError) as error:
             raise ValueError(
-                f"the SQL filter {condition!r} cannot be used ({error}); its columns are id, text and metadata, and a "
-                "key of the metadata is read by json_get_string(metadata, 'key') and its like; a dict filter needs none"
+                f"the SQL filter {condition!r} cannot be used ({error}); its columns are id, document_id, text and "
+                "metadata, and a key of the metadata is read by json_get_string(metadata, 'key') and its like; a dict "
+                "filter needs none"
             ) from error
 
     def _best(self, snapshot: Snapshot, query: TokenEmbeddings, k: int, allowed: Allowed | None) -> list[Hit]:

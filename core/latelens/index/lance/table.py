@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -34,6 +34,7 @@ except ModuleNotFoundError as error:
 KIND = "lance"
 VECTOR_INDEX = "maxsim_"  # and the generation up to which it knows the rows
 TEXT_INDEX = "words"
+CHUNK = ["id", "text", "exact_metadata", "document_id"]  # the columns of a chunk
 _TABLE = "chunks"
 _KEY = b"latelens"
 
@@ -186,10 +187,24 @@ def has_text_index(table: Any) -> bool:
     return any(index.name == TEXT_INDEX for index in table.list_indices())
 
 
+def chunk_of(row: Mapping[str, Any]) -> Chunk:
+    """The chunk of a row with the columns `CHUNK`."""
+    return Chunk(row["id"], row["text"], json.loads(row["exact_metadata"]), row["document_id"])
+
+
 def among(column: str, values: Iterable[str | int]) -> str:
     """SQL that is true for rows with one of the values, of which there is at least one."""
-    literals = ("'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value) for value in values)
-    return f"({column} IN ({','.join(literals)}))"
+    return f"({column} IN ({','.join(map(_literal, values))}))"
+
+
+def of_document(document_id: str, kept: Sequence[str] = ()) -> str:
+    """SQL that is true for the rows of a document, apart from those to be kept."""
+    own = f"document_id = {_literal(document_id)}"
+    return f"{own} AND NOT {among('id', kept)}" if kept else own
+
+
+def _literal(value: str | int) -> str:
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
 def pad(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -213,6 +228,7 @@ def _schema(dim: int, manifest: dict[str, Any]) -> Any:
         ("text", pa.string()),
         ("metadata", pa.json_()),  # for SQL alone: it rounds large numbers
         ("exact_metadata", pa.string()),
+        ("document_id", pa.string()),
         ("digest", pa.string()),
         ("generation", pa.int64()),
         ("rows", pa.int32()),
@@ -232,6 +248,7 @@ def _to_arrow(pairs: Sequence[tuple[Chunk, TokenEmbeddings]], generation: int, s
         "text": [chunk.text for chunk, _ in pairs],
         "metadata": pa.array(metadata, type=pa.json_()),
         "exact_metadata": metadata,
+        "document_id": [chunk.document_id for chunk, _ in pairs],
         "digest": [digest(chunk) for chunk, _ in pairs],
         "generation": [generation] * len(pairs),
         "rows": [len(rows) for _, rows in pairs],

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
 from latelens.explanation.matches import explain
 from latelens.index.arguments import check_ids
-from latelens.index.filters import Condition
+from latelens.index.filters import Condition, matches
 from latelens.index.plaid.builder import PlaidBuilder
 from latelens.index.plaid.folder import PlaidFolder
 from latelens.index.plaid.store import ChunkStore, Generation, View
@@ -125,6 +125,12 @@ class PlaidIndex(TokenIndex):
         self._builder.settle()
         return written
 
+    def replace_document(self, document_id: str, chunks: Iterable[Chunk]) -> int:
+        """As in every index; then PLAID is built or changed if enough chunks wait."""
+        written = super().replace_document(document_id, chunks)
+        self._builder.settle()
+        return written
+
     def delete(self, ids: Sequence[str]) -> int:
         """Delete chunks and return how many there were; unknown ids are passed over."""
         check_ids(ids)
@@ -170,7 +176,8 @@ class PlaidIndex(TokenIndex):
             if manifest is None:
                 manifest = {**manifest_of(self.encoder, _KIND), "n_bits": n_bits or 4}
                 view.set("manifest", manifest)
-        check_manifest(manifest, self.encoder, _KIND, repr(str(self.path)))
+            check_manifest(manifest, self.encoder, _KIND, repr(str(self.path)))
+            view.index_documents()
         if n_bits not in (None, manifest["n_bits"]):
             raise ValueError(
                 f"{str(self.path)!r} was made with n_bits={manifest['n_bits']}, not {n_bits}; leave n_bits out, or "
@@ -187,6 +194,22 @@ class PlaidIndex(TokenIndex):
         with self._store.writing() as view:
             view.insert(chunks, rows, replace=replace)
         self._builder.settle(least=_MOST_WAITING)
+
+    def _exchange(
+        self, document_id: str, chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings], kept: Mapping[str, str]
+    ) -> int | None:
+        with self._store.writing() as view:
+            if view.digests(list(kept)) != kept:
+                return None
+            gone = view.delete(sorted({*view.of_document(document_id)} - {*kept, *(chunk.id for chunk in chunks)}))
+            view.insert(chunks, rows, replace=True)
+        return gone
+
+    def _chunks(self, condition: Condition | None) -> Iterator[Chunk]:
+        with self._store.reading() as view:
+            for chunk in view.all():
+                if condition is None or matches(condition, chunk.fields()):
+                    yield chunk
 
     def _search(self, query: TokenEmbeddings, k: int, condition: Condition | None) -> list[Hit]:
         for attempt in range(_PATIENT_READS):

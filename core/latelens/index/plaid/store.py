@@ -13,7 +13,7 @@ from typing import Any
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.index.filters import Condition, matches
-from latelens.index.protocol import Chunk
+from latelens.index.protocol import Chunk, fields_of
 from latelens.index.token_index import digest, refuse_changed
 from latelens.serialize import from_bytes, to_bytes
 
@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     id TEXT NOT NULL UNIQUE,
     text TEXT NOT NULL,
     metadata TEXT NOT NULL,
+    document_id TEXT,
     digest TEXT NOT NULL,
     position INTEGER,
     rows BLOB
@@ -31,6 +32,7 @@ CREATE INDEX IF NOT EXISTS positions ON chunks (position) WHERE position IS NOT 
 CREATE INDEX IF NOT EXISTS waiting ON chunks (seq) WHERE position IS NULL;
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+_CHUNK = "id, text, metadata, document_id"
 _PARAMETERS = 500  # in one statement
 _PATIENCE = 600.0  # seconds that a writer waits for another
 
@@ -73,13 +75,25 @@ class View:
 
     def chunks(self, ids: Sequence[str]) -> dict[str, Chunk]:
         """The chunks that are there, by id."""
-        found = self._select("SELECT id, text, metadata FROM chunks WHERE id IN", ids)
-        return {id: Chunk(id, text, json.loads(metadata)) for id, text, metadata in found}
+        found = map(_chunk, self._select(f"SELECT {_CHUNK} FROM chunks WHERE id IN", ids))
+        return {chunk.id: chunk for chunk in found}
 
     def by(self, column: str, values: Sequence[int]) -> dict[int, Chunk]:
         """The chunks with some values of ``seq`` or ``position``, by that."""
-        found = self._select(f"SELECT {column}, id, text, metadata FROM chunks WHERE {column} IN", values)
-        return {value: Chunk(id, text, json.loads(metadata)) for value, id, text, metadata in found}
+        found = self._select(f"SELECT {column}, {_CHUNK} FROM chunks WHERE {column} IN", values)
+        return {value: _chunk(rest) for value, *rest in found}
+
+    def all(self) -> Iterator[Chunk]:
+        """Every chunk, streamed."""
+        return map(_chunk, self.db.execute(f"SELECT {_CHUNK} FROM chunks ORDER BY seq"))
+
+    def index_documents(self) -> None:
+        """Make them quick to find; once it is known that the file has them at all."""
+        self.db.execute("CREATE INDEX IF NOT EXISTS documents ON chunks (document_id) WHERE document_id IS NOT NULL")
+
+    def of_document(self, document_id: str) -> list[str]:
+        """The ids of a document's chunks."""
+        return [id for (id,) in self.db.execute("SELECT id FROM chunks WHERE document_id = ?", [document_id])]
 
     def waiting(self) -> list[int]:
         """``seq`` of the chunks that PLAID does not hold, in order."""
@@ -100,8 +114,9 @@ class View:
         """``seq`` of the waiting chunks and ``position`` of the others that fulfil a condition."""
         waiting: list[int] = []
         placed: list[int] = []
-        for seq, position, metadata in self.db.execute("SELECT seq, position, metadata FROM chunks"):
-            if matches(condition, json.loads(metadata)):
+        found = self.db.execute("SELECT seq, position, id, metadata, document_id FROM chunks")
+        for seq, position, id, metadata, document_id in found:
+            if matches(condition, fields_of(json.loads(metadata), id, document_id)):
                 (waiting if position is None else placed).append(seq if position is None else position)
         return waiting, placed
 
@@ -114,8 +129,11 @@ class View:
         else:
             pairs = list(zip(chunks, rows, strict=True))
         self.db.executemany(
-            "INSERT OR REPLACE INTO chunks (id, text, metadata, digest, rows) VALUES (?, ?, ?, ?, ?)",
-            ((chunk.id, chunk.text, chunk.metadata_json(), digest(chunk), to_bytes(each)) for chunk, each in pairs),
+            f"INSERT OR REPLACE INTO chunks ({_CHUNK}, digest, rows) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (chunk.id, chunk.text, chunk.metadata_json(), chunk.document_id, digest(chunk), to_bytes(each))
+                for chunk, each in pairs
+            ),
         )
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -138,6 +156,11 @@ class View:
         source = iter(dict.fromkeys(values))
         while some := list(islice(source, _PARAMETERS)):
             yield from self.db.execute(f"{statement} ({','.join('?' * len(some))})", some)
+
+
+def _chunk(row: Sequence[Any]) -> Chunk:
+    id, text, metadata, document_id = row
+    return Chunk(id, text, json.loads(metadata), document_id)
 
 
 class ChunkStore:

@@ -15,6 +15,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from latelens.index.qdrant.filters import FACETS
+from latelens.index.qdrant.journal import LOCAL_NOTE, NOTES, Journal
 from latelens.index.qdrant.storage import QdrantStorage, vectors_config
 
 T = TypeVar("T")
@@ -22,6 +23,7 @@ T = TypeVar("T")
 _WAITS = (0.5, 2.0, 8.0)  # seconds before the second, third and fourth try
 _PASSING = {408, 500, 502, 503, 504}  # 500 is also what a cluster answers while a replica is down
 _PASSING_GRPC = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"}
+_TRIES = 25  # to read between two changes: 1.5 s and the readings
 _PAGE = 1000  # points of one answer without vectors
 _LOCKS: WeakKeyDictionary[QdrantClient, threading.RLock] = WeakKeyDictionary()
 _LOCKS_LOCK = threading.Lock()
@@ -42,7 +44,7 @@ class QdrantCollection:
         self.local = options.get("path") is not None or options.get("location") == ":memory:"
         self._client = client
         self._where = _address(options)
-        self._turn: AbstractContextManager[Any] = _lock_of(client) if self.local else nullcontext()
+        self.turn: AbstractContextManager[Any] = _lock_of(client) if self.local else nullcontext()
 
     def exists(self) -> bool:
         """Whether it does; the first call, so a server that is not there is said at once."""
@@ -90,9 +92,38 @@ class QdrantCollection:
         selector = models.PointIdsList(points=points)
         _check_applied(self._call(lambda client: client.delete(self.name, selector, wait=True)))
 
-    def count(self) -> int:
-        """How many points there are."""
-        return self._call(lambda client: client.count(self.name, exact=True)).count
+    def delete_matching(self, doomed: models.Filter) -> None:
+        """Delete points that a filter lets through."""
+        selector = models.FilterSelector(filter=doomed)
+        _check_applied(self._call(lambda client: client.delete(self.name, selector, wait=True)))
+
+    def count(self, allowed: models.Filter | None = None) -> int:
+        """How many points there are, notes included."""
+        return self._call(lambda client: client.count(self.name, count_filter=allowed, exact=True)).count
+
+    def journal(self) -> Journal:
+        """The notes of documents that are being replaced."""
+        return Journal.of(self.fetch([LOCAL_NOTE], ["note"]) if self.local else self.scroll(NOTES, ["note"]))
+
+    def steady(self, read: Callable[[Journal], T]) -> T:
+        """What is read while no replacement of a document begins or ends.
+
+        Raises
+        ------
+        TimeoutError
+            If documents are replaced without a pause.
+        """
+        with self.turn:
+            for attempt in range(_TRIES):
+                journal = self.journal()
+                found = read(journal)
+                if self.local or self.journal() == journal:
+                    return found
+                time.sleep(0.005 * attempt)
+        raise TimeoutError(
+            f"documents of collection {self.name!r} are being replaced without a pause; search again, or let the "
+            "writer pause between documents"
+        )
 
     def fetch(self, points: Sequence[Any], fields: list[str], vectors: list[str] | bool = False) -> list[models.Record]:
         """The points that are there, with some fields of their payload."""
@@ -124,7 +155,7 @@ class QdrantCollection:
         left = iter(_WAITS if waits is None else waits)
         while True:
             try:
-                with self._turn:
+                with self.turn:
                     return ask(self._client)
             except Exception as error:
                 if not _passes(error):

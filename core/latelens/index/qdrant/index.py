@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -18,18 +20,20 @@ except ModuleNotFoundError as error:
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.arguments import check_ids
-from latelens.index.filters import Condition, matches
+from latelens.index.filters import Condition, matches, parse_filter
 from latelens.index.protocol import Chunk, Hit
 from latelens.index.qdrant.collection import QdrantCollection
-from latelens.index.qdrant.filters import FACETS, compile_filter, number_field
+from latelens.index.qdrant.filters import FACETS, Compiled, compile_filter, number_field
+from latelens.index.qdrant.journal import Journal, Replacement
 from latelens.index.qdrant.points import (
     CHUNK_FIELDS,
+    FILTER_FIELDS,
     HIT_FIELDS,
     check_sizes,
     chunk_of,
+    filtered_by,
     hit_of,
-    metadata_of,
-    point_id,
+    point_ids,
     point_of,
     requests,
 )
@@ -56,7 +60,8 @@ class QdrantIndex(TokenIndex):
 
     The collection is made at the first use of its name. Any number of processes may write and read it; an
     acknowledged batch is on the server, on as many replicas as `QdrantStorage.write_replicas` says. A failure of the
-    network is waited out, and an `add` that was interrupted is simply run again.
+    network is waited out, and an `add` that was interrupted is simply run again. One process at a time should write
+    the chunks of a document; others see it whole, as it was before or as it is after.
 
     Filters have exactly the meaning of `latelens.index.filters.matches`. Equality, ``$in``, ``$exists`` and their
     opposites use one keyword index; ranges of numbers are fast for keys in `range_indexes`. Only an order of strings
@@ -112,6 +117,7 @@ class QdrantIndex(TokenIndex):
         """Delete chunks and return how many there were; unknown ids are passed over."""
         check_ids(ids)
         deleted = 0
+        self._settle()
         for some in _groups(dict.fromkeys(ids), _IDS):
             there = [record.id for record in self._records(some, [])]
             if there:
@@ -128,7 +134,7 @@ class QdrantIndex(TokenIndex):
 
     def count(self) -> int:
         """How many chunks there are."""
-        return self._points.count()
+        return self._points.steady(lambda journal: self._points.count(journal.visible(None)) - journal.notes)
 
     def _open(self, asked: QdrantStorage | None, indexed: Sequence[str]) -> QdrantStorage:
         where = f"collection {self.collection!r}"
@@ -159,32 +165,98 @@ class QdrantIndex(TokenIndex):
         return {record.payload["id"]: record.payload["digest"] for record in records if record.payload is not None}
 
     def _write(self, chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings], *, replace: bool) -> None:  # noqa: ARG002
+        self._settle()
+        known = {(record.payload or {})["id"]: str(record.id) for record in self._records(_ids(chunks), ["id"])}
+        places = [known.get(chunk.id) or point_ids(chunk.id)[0] for chunk in chunks]
+        self._send(chunks, rows, places, uuid.uuid4().hex)
+
+    def _exchange(
+        self, document_id: str, chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings], kept: Mapping[str, str]
+    ) -> int | None:
+        with self._points.turn:
+            self._settle()
+            if self._digests(list(kept)) != kept:
+                return None
+            old = self._replaced(document_id, [*kept], _ids(chunks))
+            replacement = Replacement.begun(local=self._points.local)
+            if chunks:
+                taken = {str(record.id) for record in old}
+                pairs = [point_ids(chunk.id) for chunk in chunks]
+                places = [first if first not in taken else second for first, second in pairs]
+                self._points.upsert(replacement.notes())
+                try:
+                    self._send(chunks, rows, places, replacement.version)
+                except BaseException:
+                    with suppress(ConnectionError):
+                        self._finish(replacement)
+                    raise
+            if chunks or old:
+                self._points.upsert((done := replacement.commit(old)).notes())
+                self._finish(done)
+        return len({(record.payload or {})["id"] for record in old} - {*_ids(chunks)})
+
+    def _replaced(self, document_id: str, kept: Sequence[str], new: Sequence[str]) -> list[models.Record]:
+        """The points that a document's new chunks take the place of."""
+        of_document = compile_filter(parse_filter({"$document_id": document_id, "$id": {"$nin": kept}})).filter
+        old = {record.id: record for record in self._points.scroll(of_document, ["id", "version"])}
+        old |= {record.id: record for record in self._records(new, ["id", "version"])}
+        return list(old.values())
+
+    def _settle(self) -> None:
+        """Finish what writers that were killed have left."""
+        with self._points.turn:
+            for replacement in self._points.journal().replacements:
+                if replacement.is_over(local=self._points.local):
+                    self._finish(replacement)
+
+    def _finish(self, replacement: Replacement) -> None:
+        if replacement.points or not replacement.committed:
+            self._points.delete_matching(replacement.dead())
+        self._points.delete([replacement.note])
+
+    def _send(
+        self, chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings], places: Sequence[str], version: str
+    ) -> None:
         if not self._points.local:
             check_sizes(chunks, rows)
-        points = (point_of(chunk, each, self.storage.pool) for chunk, each in zip(chunks, rows, strict=True))
+        points = (
+            point_of(chunk, each, self.storage.pool, at=at, version=version)
+            for chunk, each, at in zip(chunks, rows, places, strict=True)
+        )
         for some in requests(points):
             self._points.upsert(some)
 
+    def _chunks(self, condition: Condition | None) -> Iterator[Chunk]:
+        compiled = Compiled(None, exact=True) if condition is None else compile_filter(condition)
+        journal = self._points.journal()
+        for record in self._points.scroll(journal.visible(compiled.filter), CHUNK_FIELDS):
+            if "id" in (record.payload or {}):  # no note
+                chunk = chunk_of(record)
+                if condition is None or compiled.exact or matches(condition, chunk.fields()):
+                    yield chunk
+
     def _search(self, query: TokenEmbeddings, k: int, condition: Condition | None) -> list[Hit]:
-        points = [point for allowed in self._filters(condition) for point in self._candidates(query, k, allowed)]
+        return self._points.steady(lambda journal: self._find(query, k, condition, journal))
+
+    def _find(self, query: TokenEmbeddings, k: int, condition: Condition | None, journal: Journal) -> list[Hit]:
+        filters = self._filters(condition, journal)
+        points = [point for allowed in filters for point in self._candidates(query, k, allowed)]
         hits: list[Hit] = []
         for some in _groups(_best(points, k), _FETCHED):
             records = self._points.fetch(some, HIT_FIELDS, [ROWS])
             hits += [hit_of(query, record) for record in records]
         # A chunk may have been replaced since its rows were compared.
-        return ranked((hit for hit in hits if condition is None or matches(condition, hit.chunk.metadata)), k)
+        return ranked((hit for hit in hits if condition is None or matches(condition, hit.chunk.fields())), k)
 
-    def _filters(self, condition: Condition | None) -> Iterator[models.Filter | None]:
-        """Filters that together let through what a condition does."""
-        if condition is None:
-            yield None
+    def _filters(self, condition: Condition | None, journal: Journal) -> Iterator[models.Filter | None]:
+        """Filters that together let through what a condition does, of what counts."""
+        compiled = Compiled(None, exact=True) if condition is None else compile_filter(condition)
+        if condition is None or compiled.exact:
+            yield journal.visible(compiled.filter)
             return
-        compiled = compile_filter(condition)
-        if compiled.exact:
-            yield compiled.filter
-            return
-        records = self._points.scroll(compiled.filter, ["metadata"])
-        allowed = (record.id for record in records if matches(condition, metadata_of(record)))
+        records = self._points.scroll(journal.visible(compiled.filter), FILTER_FIELDS)
+        found = (record for record in records if "id" in (record.payload or {}))  # no notes
+        allowed = (record.id for record in found if matches(condition, filtered_by(record)))
         for ids in _groups(allowed, _FILTER_IDS):
             yield models.Filter(must=[models.HasIdCondition(has_id=ids)])
 
@@ -210,8 +282,18 @@ class QdrantIndex(TokenIndex):
         return {**asked, "prefetch": [first]}
 
     def _records(self, ids: Sequence[str], fields: list[str]) -> list[models.Record]:
-        groups = _groups(map(point_id, ids), _IDS)
-        return [record for points in groups for record in self._points.fetch(points, fields)]
+        """The points of chunks that count."""
+
+        def read(journal: Journal) -> list[models.Record]:
+            groups = _groups((point for id in ids for point in point_ids(id)), _IDS)
+            found = [record for points in groups for record in self._points.fetch(points, [*fields, "version"])]
+            return [record for record in found if not journal.hides(record)]
+
+        return self._points.steady(read) if ids else []
+
+
+def _ids(chunks: Iterable[Chunk]) -> list[str]:
+    return [chunk.id for chunk in chunks]
 
 
 def _floor(score: float) -> float:

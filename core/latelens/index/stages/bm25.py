@@ -90,7 +90,7 @@ class BM25:
         for i in some[np.lexsort((order[some], -scores[some]))].tolist():
             if len(found) == k:
                 break
-            if condition is None or matches(condition, chunks[i].metadata):
+            if condition is None or matches(condition, chunks[i].fields()):
                 found.append(Candidate(chunks[i], float(scores[i])))
         return found
 

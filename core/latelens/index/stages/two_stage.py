@@ -170,7 +170,7 @@ def _distinct(candidates: Sequence[Candidate], condition: Condition | None) -> l
     """The first candidate of each id; a first stage that knows no filters is held to them here."""
     first: dict[str, Candidate] = {}
     for candidate in candidates:
-        if condition is None or matches(condition, candidate.chunk.metadata):
+        if condition is None or matches(condition, candidate.chunk.fields()):
             first.setdefault(candidate.chunk.id, candidate)
     return list(first.values())
 
