@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import Parameter, signature
+from typing import Any, Final, Literal
 
 from langchain_core.callbacks import (
     AsyncCallbackManager,
@@ -14,18 +15,22 @@ from langchain_core.callbacks import (
 )
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.retrievers import BaseRetriever, RetrieverLike
-from langchain_core.runnables import run_in_executor
+from langchain_core.runnables import Runnable, run_in_executor
 from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, model_validator
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from langchain_latelens.evidence import SCORE_KEY
+from latelens.bridge.arguments import check_names, listed
 from latelens.bridge.metadata import KEY
 from latelens.bridge.parents import START_KEY
-from latelens.bridge.reranking import Given, Reranked, Reranker, RerankOptions
+from latelens.bridge.reranking import Given, RerankAsked, Reranked, Reranker, RerankOptions
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache_setting import describe_cache
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
+
+# A field of a `RerankedRetriever` that leaves the reranker's own: None means something there.
+AS_SET: Final = "as set"
 
 
 class LateInteractionRerank(BaseDocumentCompressor):
@@ -67,15 +72,26 @@ class LateInteractionRerank(BaseDocumentCompressor):
     device: str | None = None
     show_progress: bool = False
 
-    _reranker: Reranker = PrivateAttr()
+    _made: Reranker = PrivateAttr()
 
     # Typos are refused; `explain` is the argument's name and a method's, so the field is called `explain_mode`.
     model_config = ConfigDict(extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
 
     @model_validator(mode="after")
     def _prepare(self) -> Self:
-        self._reranker = Reranker(RerankOptions.of(self))
+        self._made = Reranker(RerankOptions.of(self))
         return self
+
+    @property
+    def _reranker(self) -> Reranker:
+        """Made anew when a field was changed, whichever way."""
+        options = RerankOptions.of(self)
+        if self._made.options != options:
+            self._made = Reranker(options)
+        return self._made
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and RerankOptions.of(other) == RerankOptions.of(self)
 
     @field_serializer("model")
     def _model_name(self, model: Any) -> str:
@@ -86,13 +102,21 @@ class LateInteractionRerank(BaseDocumentCompressor):
         return describe_cache(cache)
 
     def compress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+        self,
+        documents: Sequence[Document],
+        query: str,
+        callbacks: Callbacks | None = None,
+        **asked: Unpack[RerankAsked],
     ) -> list[Document]:
-        """Return the best documents for a query as copies with score and evidence, best first."""
+        """Return the best documents for a query as copies with score and evidence, best first.
+
+        ``top_n``, ``explain``, ``min_score`` and ``min_relevance`` may be asked otherwise for this call.
+        """
+        reranker, documents = self._reranker.asked(asked), _checked(documents)
         manager = CallbackManager.configure(inheritable_callbacks=callbacks)
-        run = manager.on_chain_start(None, self._inputs(documents, query), name=type(self).__name__)
+        run = manager.on_chain_start(None, {"query": query, "documents": documents}, name=type(self).__name__)
         try:
-            results = self._rerank(documents, query)
+            results = _rerank(reranker, documents, query)
         except BaseException as error:
             run.on_chain_error(error)
             raise
@@ -100,13 +124,18 @@ class LateInteractionRerank(BaseDocumentCompressor):
         return results
 
     async def acompress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+        self,
+        documents: Sequence[Document],
+        query: str,
+        callbacks: Callbacks | None = None,
+        **asked: Unpack[RerankAsked],
     ) -> list[Document]:
         """Like `compress_documents`, off the event loop."""
+        reranker, documents = self._reranker.asked(asked), _checked(documents)
         manager = AsyncCallbackManager.configure(inheritable_callbacks=callbacks)
-        run = await manager.on_chain_start(None, self._inputs(documents, query), name=type(self).__name__)
+        run = await manager.on_chain_start(None, {"query": query, "documents": documents}, name=type(self).__name__)
         try:
-            results = await run_in_executor(None, self._rerank, documents, query)
+            results = await run_in_executor(None, _rerank, reranker, documents, query)
         except BaseException as error:
             await run.on_chain_error(error)
             raise
@@ -122,33 +151,91 @@ class LateInteractionRerank(BaseDocumentCompressor):
         """A retriever whose results are reranked, for chains that do not use langchain-classic."""
         return RerankedRetriever(base_retriever=base_retriever, reranker=self)
 
-    def _inputs(self, documents: Sequence[Document], query: str) -> dict[str, Any]:
-        return {"query": query, "documents": list(documents)}
-
-    def _rerank(self, documents: Sequence[Document], query: str) -> list[Document]:
-        return [
-            _copy(documents[found.index], found)
-            for found in self._reranker.rerank(query, [_given(document) for document in documents])
-        ]
-
 
 class RerankedRetriever(BaseRetriever):
-    """Retrieves with one retriever and reranks what it finds; made by `LateInteractionRerank.as_retriever`."""
+    """Retrieves with one retriever and reranks what it finds; made by `LateInteractionRerank.as_retriever`.
 
-    base_retriever: RetrieverLike
+    ``invoke(query, top_n=3, filter={...})``, `bind` and `batch` ask otherwise for one call: ``top_n``, ``explain``,
+    ``min_score`` and ``min_relevance`` of the reranker, everything else of the base retriever, which must take it.
+
+    Parameters
+    ----------
+    base_retriever
+        Finds the documents.
+    reranker
+        Orders them.
+    top_n, min_score, min_relevance
+        In place of the reranker's own, for `configurable_fields`; ``"as set"`` leaves them.
+    """
+
+    base_retriever: Any
     reranker: LateInteractionRerank
+    top_n: int | Literal["as set"] | None = AS_SET
+    min_score: float | Literal["as set"] | None = AS_SET
+    min_relevance: float | Literal["as set"] | None = AS_SET
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-        found = self.base_retriever.invoke(query, config={"callbacks": run_manager.get_child()})
-        return self.reranker.compress_documents(found, query, callbacks=run_manager.get_child())
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not isinstance(self.base_retriever, Runnable):
+            raise TypeError(
+                f"base_retriever must be a retriever, got {type(self.base_retriever).__name__}; of a vector store, "
+                "pass store.as_retriever()"
+            )
+        self.reranker._reranker.asked(self._split({})[0])
+        return self
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **asked: Any
+    ) -> list[Document]:
+        ours, theirs = self._split(asked)
+        found = self.base_retriever.invoke(query, config={"callbacks": run_manager.get_child()}, **theirs)
+        return self.reranker.compress_documents(found, query, callbacks=run_manager.get_child(), **ours)
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **asked: Any
     ) -> list[Document]:
-        found = await self.base_retriever.ainvoke(query, config={"callbacks": run_manager.get_child()})
-        return await self.reranker.acompress_documents(found, query, callbacks=run_manager.get_child())
+        ours, theirs = self._split(asked)
+        found = await self.base_retriever.ainvoke(query, config={"callbacks": run_manager.get_child()}, **theirs)
+        return await self.reranker.acompress_documents(found, query, callbacks=run_manager.get_child(), **ours)
+
+    def _split(self, asked: Mapping[str, Any]) -> tuple[RerankAsked, dict[str, Any]]:
+        """The arguments of a call for the reranker, and those for the base retriever."""
+        known = RerankAsked.__annotations__
+        theirs = {name: value for name, value in asked.items() if name not in known}
+        taken = names_taken(self.base_retriever)
+        if taken is not None:
+            check_names(theirs, {*known, *taken})
+        fields = {name: getattr(self, name) for name in ("top_n", "min_score", "min_relevance")}
+        ours: Any = {name: value for name, value in fields.items() if value != AS_SET}
+        ours |= {name: value for name, value in asked.items() if name in known}
+        return ours, theirs
+
+
+def names_taken(retriever: Any) -> set[str] | None:
+    """What a retriever takes for one call; None where it takes anything, or decides by itself.
+
+    LangChain's `BaseRetriever` drops what the class's own method does not name.
+    """
+    inner = getattr(retriever, "bound", getattr(retriever, "default", None))  # of `bind` and `configurable_fields`
+    if isinstance(inner, Runnable):
+        return names_taken(inner)
+    if not isinstance(retriever, BaseRetriever):
+        return None
+    parameters = signature(type(retriever)._get_relevant_documents).parameters
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return parameters.keys() - {"self", "query", "run_manager"}
+
+
+def _checked(documents: Iterable[Document]) -> list[Document]:
+    return listed("documents", documents, Document, wrap="write Document(page_content=text)")
+
+
+def _rerank(reranker: Reranker, documents: Sequence[Document], query: str) -> list[Document]:
+    found = reranker.rerank(query, [_given(document) for document in documents])
+    return [_copy(documents[one.index], one) for one in found]
 
 
 def _given(document: Document) -> Given:

@@ -24,7 +24,7 @@ from latelens.encoders.lazy import LazyEncoder
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from latelens.index.exact import ExactIndex
-from latelens.index.protocol import Filter, Searcher
+from latelens.index.protocol import Searcher
 from latelens.ranking import rerank
 
 
@@ -32,8 +32,8 @@ class LateInteractionRetriever(BaseRetriever):
     """Find documents with a late-interaction model; each carries its score and its exact evidence.
 
     Results are new documents: ``metadata["relevance_score"]`` holds MaxSim, ``metadata["latelens"]`` the evidence
-    (`read_evidence` reads it). ``invoke(query, k=3, filter={...}, explain="tokens")`` asks otherwise for one call;
-    `batch` and `abatch` encode all queries at once.
+    (`read_evidence` reads it). ``invoke(query, k=3, filter={...}, explain="tokens")`` asks otherwise for one call, as
+    do ``min_score`` and ``min_relevance``; `batch` and `abatch` encode all queries at once.
 
     Parameters
     ----------
@@ -218,38 +218,26 @@ class LateInteractionRetriever(BaseRetriever):
         return await abatch(self, inputs, config, return_exceptions=return_exceptions, **kwargs)
 
     def retrieve_many(self, queries: Sequence[str], **asked: Any) -> list[list[Document]]:
-        """What `batch` returns, without runs and callbacks; takes ``k``, ``filter`` and ``explain``."""
-        found = retrieve(self.searcher, queries, self._wanted(**asked))
+        """What `batch` returns, without runs and callbacks; takes what `invoke` takes for one call."""
+        found = retrieve(self.searcher, queries, self._wanted().asked(asked))
         return [[document_of(result) for result in results] for results in found]
 
     async def aretrieve_many(self, queries: Sequence[str], **asked: Any) -> list[list[Document]]:
         """Like `retrieve_many`, off the event loop."""
-        found = await aretrieve(self.searcher, queries, self._wanted(**asked))
+        found = await aretrieve(self.searcher, queries, self._wanted().asked(asked))
         return [[document_of(result) for result in results] for results in found]
 
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,
-        k: int | None = None,
-        filter: Filter | None = None,
-        explain: ExplainMode | None = None,
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **asked: Any
     ) -> list[Document]:
         with child_runs(run_manager):
-            return self.retrieve_many([query], k=k, filter=filter, explain=explain)[0]
+            return self.retrieve_many([query], **asked)[0]
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
-        k: int | None = None,
-        filter: Filter | None = None,
-        explain: ExplainMode | None = None,
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **asked: Any
     ) -> list[Document]:
         with child_runs(run_manager):
-            return (await self.aretrieve_many([query], k=k, filter=filter, explain=explain))[0]
+            return (await self.aretrieve_many([query], **asked))[0]
 
     def _get_ls_params(self, **_kwargs: Any) -> LangSmithRetrieverParams:
         return LangSmithRetrieverParams(
@@ -259,13 +247,13 @@ class LateInteractionRetriever(BaseRetriever):
             ls_embedding_model=self.searcher.encoder.name,
         )
 
-    def _wanted(self, k: int | None = None, filter: Filter | None = None, explain: ExplainMode | None = None) -> Wanted:
+    def _wanted(self) -> Wanted:
         return Wanted(
-            k=self.k if k is None else k,
-            explain=explain or self.explain_mode,
+            k=self.k,
+            explain=self.explain_mode,
             min_score=self.score_threshold if self.min_score is None else self.min_score,
             min_relevance=self.min_relevance,
-            filter=self.filter if filter is None else filter,
+            filter=self.filter,
             find_parents=None if self.parents is None else parent_finder(self.parents),
             parent_key=self.parent_key,
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llama_index.core.bridge.pydantic import (
+    BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -18,9 +19,10 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
-from latelens.bridge.reranking import Given, Reranker, RerankOptions
+from latelens.bridge.arguments import listed
+from latelens.bridge.reranking import Given, RerankAsked, Reranker, RerankOptions, renamed
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache_setting import describe_cache
 from latelens.explanation.matches import Explanation
@@ -71,15 +73,32 @@ class LateInteractionRerank(BaseNodePostprocessor):
     device: str | None = None
     show_progress: bool = False
 
-    _reranker: Reranker = PrivateAttr()
+    _made: Reranker = PrivateAttr()
 
     # Typos are refused; `explain` is the argument's name and a method's, so the field is called `explain_mode`.
     model_config = ConfigDict(extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
 
     @model_validator(mode="after")
     def _prepare(self) -> Self:
-        self._reranker = Reranker(RerankOptions.of(self))
+        self._made = Reranker(RerankOptions.of(self))
         return self
+
+    @property
+    def _reranker(self) -> Reranker:
+        """Made anew when a field was changed, whichever way."""
+        options = RerankOptions.of(self)
+        if self._made.options != options:
+            self._made = Reranker(options)
+        return self._made
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and RerankOptions.of(other) == RerankOptions.of(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The framework leaves out of a pickle what cannot be pickled: a model would come back as the default one."""
+        state = BaseModel.__getstate__(self)
+        kept = {name: value for name, value in state["__dict__"].items() if name != "callback_manager"}
+        return {**state, "__dict__": kept}
 
     @field_serializer("model")
     def _model_name(self, model: Any) -> str:
@@ -99,11 +118,48 @@ class LateInteractionRerank(BaseNodePostprocessor):
         node = document.node if isinstance(document, NodeWithScore) else document
         return self._reranker.explain(query, node if isinstance(node, str) else text_of(node))
 
+    def postprocess_nodes(
+        self,
+        nodes: list[NodeWithScore],
+        query_bundle: QueryBundle | None = None,
+        query_str: str | None = None,
+        **asked: Unpack[RerankAsked],
+    ) -> list[NodeWithScore]:
+        """Return the best nodes for a query as copies with score and evidence, best first.
+
+        ``top_n``, ``explain``, ``min_score`` and ``min_relevance`` may be asked otherwise for this call.
+        """
+        return super(LateInteractionRerank, self._asked(asked)).postprocess_nodes(
+            _checked(nodes), query_bundle, query_str
+        )
+
+    async def apostprocess_nodes(
+        self,
+        nodes: list[NodeWithScore],
+        query_bundle: QueryBundle | None = None,
+        query_str: str | None = None,
+        **asked: Unpack[RerankAsked],
+    ) -> list[NodeWithScore]:
+        """Like `postprocess_nodes`, off the event loop."""
+        return await super(LateInteractionRerank, self._asked(asked)).apostprocess_nodes(
+            _checked(nodes), query_bundle, query_str
+        )
+
+    def _asked(self, asked: RerankAsked) -> Self:
+        """Itself, or a copy with the same model and cache and other options."""
+        made = self._reranker.asked(asked)
+        if made is self._made:
+            return self
+        other = self.model_copy(update=renamed(asked))
+        other._made = made
+        return other
+
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         if query_bundle is None:
             raise ValueError("there is no query to rerank for: pass query_bundle= or query_str=")
+        nodes = _checked(nodes)
         query, model = query_bundle.query_str, self._reranker.encoder.name
         top_n = len(nodes) if self.top_n is None else self.top_n
         dispatcher.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=top_n, model_name=model))
@@ -133,6 +189,12 @@ class LateInteractionRerank(BaseNodePostprocessor):
         return [
             NodeWithScore(node=with_metadata(nodes[one.index].node, one.metadata), score=one.score) for one in found
         ]
+
+
+def _checked(nodes: Iterable[NodeWithScore]) -> list[NodeWithScore]:
+    return listed(
+        "nodes", nodes, NodeWithScore, wrap="write NodeWithScore(node=node), and TextNode(text=text) for a text"
+    )
 
 
 def _given(found: NodeWithScore) -> Given:

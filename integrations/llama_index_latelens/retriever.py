@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 from collections.abc import MutableMapping, Sequence
 from typing import Any, TypedDict
@@ -10,12 +11,14 @@ from typing import Any, TypedDict
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
-from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle, QueryType
 from llama_index.core.storage.docstore import BaseDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilters
 from typing_extensions import Self, Unpack
 
+from latelens.bridge.arguments import check_names
 from latelens.bridge.parents import PARENT_KEY
+from latelens.bridge.reranking import renamed
 from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
@@ -43,12 +46,23 @@ class Options(TypedDict, total=False):
     verbose: bool
 
 
+class Asked(TypedDict, total=False):
+    """What may be asked otherwise for one call of `LateInteractionRetriever.retrieve`."""
+
+    similarity_top_k: int | None
+    filters: MetadataFilters | Filter | None
+    explain: ExplainMode | None
+    min_score: float | None
+    min_relevance: float | None
+
+
 class LateInteractionRetriever(BaseRetriever):
     """Find nodes with a late-interaction model; each carries its score and its exact evidence.
 
     Results are new nodes with the ids, metadata and relationships of those that were stored:
     ``NodeWithScore.score`` holds MaxSim, ``node.metadata["latelens"]`` the evidence (`read_evidence` reads it), kept
-    out of prompts and embeddings.
+    out of prompts and embeddings. ``retrieve(query, similarity_top_k=3, filters={...}, explain="tokens")`` asks
+    otherwise for one call, as do ``min_score`` and ``min_relevance``.
 
     Parameters
     ----------
@@ -188,6 +202,23 @@ class LateInteractionRetriever(BaseRetriever):
         node = document.node if isinstance(document, NodeWithScore) else document
         text = node if isinstance(node, str) else text_of(node)
         return rerank(query, [text], self.searcher.encoder, explain="off")[0].explanation
+
+    def retrieve(self, str_or_query_bundle: QueryType, **asked: Unpack[Asked]) -> list[NodeWithScore]:
+        """Find nodes; takes `similarity_top_k`, `filters`, `explain`, `min_score` and `min_relevance` for this call."""
+        return super(LateInteractionRetriever, self._asked(asked)).retrieve(str_or_query_bundle)
+
+    async def aretrieve(self, str_or_query_bundle: QueryType, **asked: Unpack[Asked]) -> list[NodeWithScore]:
+        """Like `retrieve`, off the event loop."""
+        return await super(LateInteractionRetriever, self._asked(asked)).aretrieve(str_or_query_bundle)
+
+    def _asked(self, asked: Asked) -> Self:
+        """Itself, or a copy with arguments of one call; None stays as it was set, but for the bounds."""
+        check_names(asked, Asked.__annotations__)
+        changed = copy.copy(self)
+        for name, value in renamed(asked).items():
+            if value is not None or name.startswith("min_"):
+                setattr(changed, name, value)
+        return changed if asked else self
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         (found,) = retrieve(self.searcher, [query_bundle.query_str], self._wanted())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict
 
+from latelens.bridge.arguments import check_names
 from latelens.bridge.metadata import earlier_score, to_metadata
 from latelens.bridge.sources import start_of
 from latelens.encoders import DEFAULT_MODEL
@@ -44,6 +45,15 @@ class RerankOptions:
         return cls(**{field.name: getattr(adapter, field.name) for field in fields(cls)})
 
 
+class RerankAsked(TypedDict, total=False):
+    """What may be asked otherwise for one call; what is not given stays as it was set."""
+
+    top_n: int | None
+    explain: ExplainMode
+    min_score: float | None
+    min_relevance: float | None
+
+
 @dataclass(frozen=True)
 class Given:
     """A chunk as a framework holds it: its bare text, its metadata, the score that retrieval gave, and its start."""
@@ -63,13 +73,32 @@ class Reranked:
     metadata: dict[str, Any] | None
 
 
-class Reranker:
-    """Holds the options, a model that loads at first use, and a cache."""
+def renamed(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments under the names of fields: `explain` is a method's name too."""
+    return {"explain_mode" if name == "explain" else name: value for name, value in asked.items()}
 
-    def __init__(self, options: RerankOptions) -> None:
+
+class Reranker:
+    """Holds the options, a model that loads at first use, and a cache; the last two can be those of another."""
+
+    def __init__(self, options: RerankOptions, *, like: Reranker | None = None) -> None:
         self.options = options
-        self.encoder = LazyEncoder(options.model, device=options.device, batch_size=options.batch_size)
-        self.cache = open_cache(options.cache)
+        self.encoder = (
+            LazyEncoder(options.model, device=options.device, batch_size=options.batch_size)
+            if like is None
+            else like.encoder
+        )
+        self.cache = open_cache(options.cache) if like is None else like.cache
+
+    def __reduce__(self) -> tuple[type[Reranker], tuple[RerankOptions]]:
+        return Reranker, (self.options,)  # what is loaded is loaded again at first use
+
+    def asked(self, asked: Mapping[str, Any]) -> Reranker:
+        """The same model and cache with options for one call, under the names of `RerankAsked`."""
+        check_names(asked, RerankAsked.__annotations__)
+        if not asked:
+            return self
+        return Reranker(replace(self.options, **renamed(asked)), like=self)
 
     def rerank(self, query: str, chunks: Sequence[Given]) -> list[Reranked]:
         """The best chunks for a query, best first, each with what travels with it."""

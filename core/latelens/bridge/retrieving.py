@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from latelens.bridge.arguments import check_names
 from latelens.bridge.metadata import to_metadata
 from latelens.bridge.parents import (
     MAX_CHUNKS,
@@ -29,6 +30,10 @@ from latelens.ranking import check_options, rank_explained
 
 # Chunks to look at for each whole document that is wanted: at first, and at most where few documents hold them all.
 _FIRST, _MOST = 4, 64
+
+
+# What a retriever may be asked otherwise for one call.
+ASKED = ("explain", "filter", "k", "min_relevance", "min_score")
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,18 @@ class Wanted:
     filter: Filter | None = None
     find_parents: FindParents | None = None
     parent_key: str = PARENT_KEY
+
+    def asked(self, asked: Mapping[str, Any]) -> Wanted:
+        """The same with arguments of one call; `k`, `filter` and `explain` of None stay as they were set.
+
+        Raises
+        ------
+        TypeError
+            If an argument is none of `ASKED`.
+        """
+        check_names(asked, ASKED)
+        keep = {name for name in ("k", "filter", "explain") if asked.get(name) is None}
+        return replace(self, **{name: value for name, value in asked.items() if name not in keep})
 
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:

@@ -1,0 +1,53 @@
+"""Arguments of both frameworks' classes, refused alike: what was wrong, and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+
+def check_names(asked: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse arguments of a call that are not known: dropped in silence, a filter would be a leak."""
+    names = sorted(known)
+    for name in asked:
+        if name not in names:
+            raise TypeError(f"a call takes {', '.join(names)}, got {name!r}")
+
+
+def listed(name: str, items: Iterable[Any], kind: type[Item] | tuple[type[Item], ...], *, wrap: str = "") -> list[Item]:
+    """The items of a list, a generator or any other iterable, read once and each of the right type.
+
+    `wrap` says how to make such an item of something else.
+
+    Raises
+    ------
+    TypeError
+        If one item is given in place of several, or an item is of another type.
+    """
+    what = _named(kind)
+    if isinstance(items, (str, bytes, Mapping, *_kinds(kind))):
+        raise TypeError(f"{name} must be a sequence of {what}, got one {type(items).__name__}; put it in a list")
+    if not isinstance(items, Iterable):
+        raise TypeError(f"{name} must be a sequence of {what}, got {type(items).__name__}: {items!r:.80}")
+    found = list(items)
+    for i, item in enumerate(found):
+        if not isinstance(item, kind):
+            next_step = f"; {wrap}" if wrap else ""
+            raise TypeError(f"{name}[{i}] must be a {what}, got {type(item).__name__}: {item!r:.80}{next_step}")
+    return found
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}: {value!r:.80}")
+
+
+def _named(kind: type[Any] | tuple[type[Any], ...]) -> str:
+    return " or ".join(one.__name__ for one in _kinds(kind))
+
+
+def _kinds(kind: type[Any] | tuple[type[Any], ...]) -> tuple[type[Any], ...]:
+    return kind if isinstance(kind, tuple) else (kind,)
