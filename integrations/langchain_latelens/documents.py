@@ -9,11 +9,15 @@ from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
 from langchain_latelens.evidence import SCORE_KEY, strip_evidence
+from latelens.bridge.arguments import listed, streamed
 from latelens.bridge.candidates import content_id
-from latelens.bridge.metadata import KEY
+from latelens.bridge.metadata import marked
 from latelens.bridge.parents import NODE_KEY, PARENT_KEY, START_KEY, FindParents, Parent, passages_of, place_of
 from latelens.bridge.retrieving import Retrieved
 from latelens.index.protocol import Chunk
+
+# What to do with what is no document.
+WRAP = "write Document(page_content=text)"
 
 Parents = Mapping[str, Document] | BaseStore[str, Document]
 
@@ -24,7 +28,7 @@ def to_chunks(documents: Iterable[Document], *, split: bool = False) -> Iterator
     A document without an id gets one made of its text and metadata. `split` cuts documents into passages, with the
     document's id under ``"parent_id"`` and the place of each passage under ``"start_index"``.
     """
-    for document in documents:
+    for document in streamed("documents", documents, Document, wrap=WRAP):
         named = with_id(document, None)
         id, text = cast(str, named.id), named.page_content
         if not split:
@@ -41,11 +45,12 @@ def with_id(document: Document, id: str | None) -> Document:
     return plain.model_copy(update={"id": named})
 
 
-def with_ids(documents: Sequence[Document], ids: Sequence[str] | None) -> list[Document]:
+def with_ids(documents: Iterable[Document], ids: Iterable[str] | None) -> list[Document]:
     """`with_id` of each document."""
-    if ids is not None and len(ids) != len(documents):
-        raise ValueError(f"ids must be as many as the documents, got {len(ids)} for {len(documents)}")
-    given = ids if ids is not None else [None for _ in documents]
+    documents = listed("documents", documents, Document, wrap=WRAP)
+    given: list[Any] = [None for _ in documents] if ids is None else listed("ids", ids, str)
+    if len(given) != len(documents):
+        raise ValueError(f"ids must be as many as the documents, got {len(given)} for {len(documents)}")
     return [with_id(document, id) for document, id in zip(documents, given, strict=True)]
 
 
@@ -76,8 +81,4 @@ def parent_finder(parents: Parents) -> FindParents:
 
 
 def _marked(metadata: Mapping[str, Any], found: Retrieved) -> dict[str, Any]:
-    marked = {key: value for key, value in metadata.items() if key not in (KEY, SCORE_KEY)}
-    if found.metadata is not None:
-        marked[KEY] = found.metadata
-    marked[SCORE_KEY] = found.score
-    return marked
+    return {**marked(metadata, found.metadata), SCORE_KEY: found.score}

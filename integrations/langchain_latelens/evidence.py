@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.documents import Document
 
-from latelens.bridge.metadata import KEY, read_evidence
+from latelens.bridge.metadata import marked, ours, read_evidence
 
 SCORE_KEY = "relevance_score"
 
@@ -18,15 +19,11 @@ def strip_evidence(documents: Sequence[Document]) -> list[Document]:
 
     The score goes too where it is ours; documents without our metadata are copied as they are.
     """
-    return [
-        document.model_copy(
-            update={
-                "metadata": {
-                    key: value
-                    for key, value in document.metadata.items()
-                    if key != KEY and not (key == SCORE_KEY and KEY in document.metadata)
-                }
-            }
-        )
-        for document in documents
-    ]
+    return [document.model_copy(update={"metadata": _plain(document.metadata)}) for document in documents]
+
+
+def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
+    plain = marked(metadata, None)
+    if ours(metadata):
+        plain.pop(SCORE_KEY, None)
+    return plain

@@ -19,9 +19,10 @@ from langchain_core.runnables import Runnable, run_in_executor
 from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, model_validator
 from typing_extensions import Self, Unpack
 
+from langchain_latelens.documents import WRAP
 from langchain_latelens.evidence import SCORE_KEY
 from latelens.bridge.arguments import check_names, listed
-from latelens.bridge.metadata import KEY
+from latelens.bridge.metadata import marked
 from latelens.bridge.parents import START_KEY
 from latelens.bridge.reranking import Given, RerankAsked, Reranked, Reranker, RerankOptions
 from latelens.encoders import DEFAULT_MODEL
@@ -230,7 +231,7 @@ def names_taken(retriever: Any) -> set[str] | None:
 
 
 def _checked(documents: Iterable[Document]) -> list[Document]:
-    return listed("documents", documents, Document, wrap="write Document(page_content=text)")
+    return listed("documents", documents, Document, wrap=WRAP)
 
 
 def _rerank(reranker: Reranker, documents: Sequence[Document], query: str) -> list[Document]:
@@ -244,8 +245,5 @@ def _given(document: Document) -> Given:
 
 
 def _copy(document: Document, found: Reranked) -> Document:
-    metadata = {key: value for key, value in document.metadata.items() if key != KEY}
-    if found.metadata is not None:
-        metadata[KEY] = found.metadata
-    metadata[SCORE_KEY] = found.score
+    metadata = {**marked(document.metadata, found.metadata), SCORE_KEY: found.score}
     return document.model_copy(update={"metadata": metadata})

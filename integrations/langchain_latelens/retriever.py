@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables import RunnableConfig, run_in_executor
 from langchain_core.stores import BaseStore
@@ -17,6 +18,7 @@ from typing_extensions import Self, Unpack
 from langchain_latelens.documents import Parents, document_of, parent_finder, to_chunks, with_ids
 from langchain_latelens.retriever_arguments import Making, Options
 from langchain_latelens.tracing import abatch, batch, child_runs
+from latelens.bridge.arguments import listed
 from latelens.bridge.parents import PARENT_KEY
 from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
@@ -142,9 +144,12 @@ class LateInteractionRetriever(BaseRetriever):
         **arguments: Unpack[Making],
     ) -> Self:
         """Like `from_documents`, from texts and their metadata."""
-        if metadatas is not None and len(metadatas) != len(texts):
-            raise ValueError(f"metadatas must be as many as the texts, got {len(metadatas)} for {len(texts)}")
-        each = metadatas or [{} for _ in texts]
+        texts = listed("texts", texts, str, wrap="from_documents takes Documents")
+        if isinstance(metadatas, Embeddings) or isinstance(model, Embeddings):
+            raise TypeError("latelens takes no embeddings: pass a late-interaction model with model=, or nothing")
+        each: list[Any] = [{} for _ in texts] if metadatas is None else listed("metadatas", metadatas, dict)
+        if len(each) != len(texts):
+            raise ValueError(f"metadatas must be as many as the texts, got {len(each)} for {len(texts)}")
         documents = [Document(text, metadata=metadata) for text, metadata in zip(texts, each, strict=True)]
         return cls.from_documents(documents, model, **arguments)
 

@@ -9,6 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 
 from latelens.attribution.citations import Source
+from latelens.bridge.arguments import check_many
 from latelens.bridge.parents import START_KEY
 from latelens.bridge.sources import source_of
 
@@ -27,8 +28,7 @@ def to_sources(items: Iterable[Any]) -> list[Source]:
     TypeError
         If something is none of these.
     """
-    if isinstance(items, str | Mapping) or not isinstance(items, Iterable):
-        raise TypeError(f"sources must be a sequence of documents, got {type(items).__name__}: put it in a list")
+    check_many("sources", items, (Document, BaseMessage, Source))
     return [source for item in items for source in _sources(item)]
 
 

@@ -16,7 +16,7 @@ from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.metadata import KEY
 from latelens.interchange import from_json, to_json
 from latelens.interchange.stand_ins import fits
-from llama_index_latelens.sources import SourceLike, to_source
+from llama_index_latelens.sources import SourceLike, to_sources
 from llama_index_latelens.streaming import cite_async_stream, cite_stream
 
 Answered = Response | AgentChatResponse | AgentOutput | ChatMessage | ChatResponse
@@ -79,7 +79,7 @@ def attach_citations(
     TypeError, ValueError
         If `response` is nothing that holds an answer, or there are no `sources` where it has none of its own.
     """
-    return cite(response, None if sources is None else list(sources), chosen(attributor))
+    return cite(response, None if sources is None else to_sources(sources), chosen(attributor))
 
 
 def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike] | None = None) -> Attribution | None:
@@ -102,9 +102,9 @@ def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike
     if written is None:
         return None
     if sources is None:
-        own = [to_source(node) for node in getattr(response, "source_nodes", None) or ()]
+        own = to_sources(getattr(response, "source_nodes", None) or ())
         return from_json(written, own if own and fits(written["sources"], own) else None)
-    return from_json(written, [to_source(source) for source in sources])
+    return from_json(written, to_sources(sources))
 
 
 def strip_citations(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
@@ -118,6 +118,8 @@ def strip_citations(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 def cite(response: Any, given: Sequence[SourceLike] | None, attributor: Attributor, *, marks: bool = False) -> Any:
     """What `attach_citations` returns; `marks` writes ``[1]`` into the text of a query engine's answer."""
+    if isinstance(response, str) and given is None:
+        raise ValueError("a text names no sources: pass sources=, the nodes that it was written from")
     response = _readable(response)
     sources = _sources(response, given)
 
@@ -160,7 +162,7 @@ def _sources(response: Answered | Streamed, given: Sequence[SourceLike] | None) 
         raise ValueError(
             f"{type(response).__name__} names no sources: pass sources=, for an agent those of an EvidenceCollector"
         )
-    return [to_source(source) for source in given]
+    return to_sources(given)
 
 
 def _cite_message(

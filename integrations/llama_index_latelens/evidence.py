@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from llama_index.core.schema import BaseNode, NodeWithScore
 
-from latelens.bridge.metadata import KEY, read_evidence
+from latelens.bridge.metadata import KEY, marked, ours, read_evidence
 
-__all__ = ["read_evidence", "strip_evidence", "with_metadata"]
+__all__ = ["Marked", "read_evidence", "strip_evidence", "with_metadata"]
 
 _EXCLUDED = ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
+
+
+class Marked(dict[str, Any]):
+    """Metadata with our key, which its `repr` leaves out; everything else sees it.
+
+    `TextNode.hash` is made of ``str(metadata)``: so a node keeps its hash, by which fusion tells nodes apart, and the
+    text of a node that a tool returned to a model holds no evidence.
+    """
+
+    def __repr__(self) -> str:
+        return repr({key: value for key, value in self.items() if key != KEY})
 
 
 def with_metadata(node: BaseNode, found: dict[str, object] | None) -> BaseNode:
     """A copy of a node that carries `found` under our key and shows it to no prompt and no embedding.
 
-    None takes the key off. Metadata and key lists are new objects: node copies share theirs with the docstore.
+    None takes ours off. Metadata and key lists are new objects: node copies share theirs with the docstore.
     """
-    metadata = {key: value for key, value in node.metadata.items() if key != KEY}
-    update: dict[str, object] = {"metadata": metadata if found is None else {**metadata, KEY: found}}
-    for name in _EXCLUDED:
-        keys = [key for key in getattr(node, name) if key != KEY]
-        update[name] = keys if found is None else [*keys, KEY]
+    metadata = marked(node.metadata, found)
+    update: dict[str, object] = {"metadata": metadata if found is None else Marked(metadata)}
+    if found is not None or ours(node.metadata):
+        for name in _EXCLUDED:
+            keys = [key for key in getattr(node, name) if key != KEY]
+            update[name] = keys if found is None else [*keys, KEY]
     return node.model_copy(update=update)
 
 

@@ -19,13 +19,18 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore import BaseDocumentStore
 
-from latelens.bridge.metadata import KEY
+from latelens.bridge.arguments import streamed
+from latelens.bridge.metadata import marked
 from latelens.bridge.parents import NODE_KEY, FindParents, Parent, passages_of, place_of
 from latelens.bridge.retrieving import Retrieved
+from latelens.bridge.sources import start_of
 from latelens.index.protocol import Chunk
 from llama_index_latelens.evidence import with_metadata
 
 Parents = Mapping[str, BaseNode] | BaseDocumentStore
+
+# What to do with what is no node.
+WRAP = "of a NodeWithScore take .node, of a text make TextNode(text=text)"
 
 _KINDS: dict[str, type[BaseNode]] = {
     kind.class_name(): kind for kind in (TextNode, IndexNode, ImageNode, Node, Document)
@@ -37,6 +42,24 @@ _ELSEWHERE = {"id_", "text", "metadata", "embedding", "class_name", "obj"}
 def text_of(node: BaseNode) -> str:
     """A node's text without metadata: every other mode prepends it and strips, and positions would no longer fit."""
     return node.get_content(metadata_mode=MetadataMode.NONE)
+
+
+def start_in_document(node: BaseNode) -> int | None:
+    """Where a node begins in its document; None where it does not say, or what it says cannot be so.
+
+    Whatever replaces a node's text leaves the positions of the old one, and the nodes of a `HierarchicalNodeParser`
+    count from their parent, not from the document that their source relationship names.
+    """
+    parent = node.relationships.get(NodeRelationship.PARENT)
+    inside = isinstance(parent, RelatedNodeInfo) and parent.node_id != node.ref_doc_id
+    start, end = (getattr(node, name, None) for name in ("start_char_idx", "end_char_idx"))
+    return None if inside else fitting_start(text_of(node), start, end)
+
+
+def fitting_start(text: str, start: object, end: object) -> int | None:
+    """`start` where both are places and as far apart as the text is long; else None."""
+    first, last = start_of(start), start_of(end)
+    return first if first is not None and last is not None and last - first == len(text) else None
 
 
 def to_chunks(nodes: Iterable[BaseNode], *, split: bool = False) -> Iterator[Chunk]:
@@ -57,7 +80,7 @@ def chunk_of(node: BaseNode) -> Chunk:
 
 def plain_metadata(node: BaseNode) -> dict[str, Any]:
     """A node's metadata without ours."""
-    return {key: value for key, value in node.metadata.items() if key != KEY}
+    return marked(node.metadata, None)
 
 
 def kept_of(node: BaseNode) -> dict[str, Any]:
@@ -68,8 +91,8 @@ def kept_of(node: BaseNode) -> dict[str, Any]:
     kept: dict[str, Any] = {"class": plain.class_name()}
     if plain.ref_doc_id is not None:
         kept["parent"] = plain.ref_doc_id
-    if isinstance(plain, TextNode) and plain.start_char_idx is not None:
-        kept["start"] = plain.start_char_idx
+    if (start := start_in_document(node)) is not None:
+        kept["start"] = start
     fields = plain.model_dump(mode="json", exclude_defaults=True, exclude=_ELSEWHERE)
     kept["fields"] = {name: value for name, value in fields.items() if name not in _ELSEWHERE}
     if "text_resource" in kept["fields"]:
@@ -94,7 +117,7 @@ def node_of(chunk: Chunk) -> BaseNode:
 
 def nodes_of(nodes: Iterable[BaseNode], *, split: bool) -> Iterator[BaseNode]:
     """The nodes, or nodes of their passages that point to them as `SentenceSplitter` makes them."""
-    for node in nodes:
+    for node in streamed("nodes", nodes, BaseNode, wrap=WRAP):
         if not split:
             yield node
             continue

@@ -28,7 +28,7 @@ from latelens.encoders.cache_setting import describe_cache
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from llama_index_latelens.evidence import with_metadata
-from llama_index_latelens.nodes import text_of
+from llama_index_latelens.nodes import start_in_document, text_of
 
 dispatcher = get_dispatcher(__name__)
 
@@ -37,9 +37,9 @@ class LateInteractionRerank(BaseNodePostprocessor):
     """Rerank nodes with a late-interaction model; each result carries its score and its exact evidence.
 
     Results are copies: ``NodeWithScore.score`` holds MaxSim, ``node.metadata["latelens"]`` the evidence
-    (`read_evidence` reads it), kept out of prompts and embeddings. Rerank after fusion: fusion tells nodes apart
-    by a hash of their metadata. Only ``MetadataMode.ALL``, which extractors use, shows our key. The model loads
-    at first use.
+    (`read_evidence` reads it), kept out of prompts, embeddings, the node's hash and its `repr`. Only
+    ``MetadataMode.ALL``, which extractors use, shows our key: `strip_evidence` before them. The model loads at first
+    use.
 
     Parameters
     ----------
@@ -199,4 +199,4 @@ def _checked(nodes: Iterable[NodeWithScore]) -> list[NodeWithScore]:
 
 def _given(found: NodeWithScore) -> Given:
     node = found.node
-    return Given(text_of(node), node.metadata, score=found.score, start=getattr(node, "start_char_idx", None))
+    return Given(text_of(node), node.metadata, score=found.score, start=start_in_document(node))

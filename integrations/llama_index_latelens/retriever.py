@@ -16,7 +16,7 @@ from llama_index.core.storage.docstore import BaseDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilters
 from typing_extensions import Self, Unpack
 
-from latelens.bridge.arguments import check_names
+from latelens.bridge.arguments import check_names, listed
 from latelens.bridge.parents import PARENT_KEY
 from latelens.bridge.reranking import renamed
 from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
@@ -28,7 +28,7 @@ from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Filter, Searcher
 from latelens.ranking import rerank
 from llama_index_latelens.filters import to_filter
-from llama_index_latelens.nodes import Parents, parent_finder, scored_node, text_of, to_chunks
+from llama_index_latelens.nodes import WRAP, Parents, parent_finder, scored_node, text_of, to_chunks
 
 dispatcher = get_dispatcher(__name__)
 
@@ -175,6 +175,7 @@ class LateInteractionRetriever(BaseRetriever):
 
         With `split` these are the passages' ids: to replace a document that became shorter, delete them first.
         """
+        nodes = listed("nodes", nodes, BaseNode, wrap=WRAP)
         stored = put(self.searcher, to_chunks(nodes, split=self.split), show_progress=show_progress)
         for node in nodes:
             if isinstance(node, IndexNode) and node.obj is not None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from llama_index.core.agent.workflow import ToolCallResult
 from llama_index.core.base.llms.types import CitableBlock, TextBlock
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextNode
+from llama_index.core.schema import BaseNode, NodeRelationship, NodeWithScore, TextNode
 from llama_index.core.tools import ToolOutput
 
 from latelens.attribution import Source
+from latelens.bridge.arguments import check_many
 from latelens.bridge.sources import source_of
 from latelens.text.sentences import split_sentences
+from llama_index_latelens.nodes import fitting_start, start_in_document, text_of
 
 Event = TypeVar("Event")
 SourceLike = NodeWithScore | BaseNode | Source | Mapping[str, Any] | str
@@ -22,7 +24,7 @@ def to_source(found: SourceLike) -> Source:
     """A node, or what a checkpoint made of it, as a source: its bare text, its id, and its place in its document.
 
     `latelens.bridge.sources` reads its title and url from the metadata. Where the splitter noted ``start_char_idx``,
-    citations also say their place in the document.
+    citations also say their place in the document, unless the text has changed since.
 
     Raises
     ------
@@ -40,9 +42,13 @@ def to_source(found: SourceLike) -> Source:
         raise TypeError(
             f"a source must be a node, its dict, a latelens Source or a text, got {type(found).__name__}: {found!r:.80}"
         )
-    # Every other mode prepends metadata and strips: positions would no longer fit.
-    text = node.get_content(metadata_mode=MetadataMode.NONE)
-    return source_of(text, node.node_id, node.metadata, getattr(node, "start_char_idx", None))
+    return source_of(text_of(node), node.node_id, node.metadata, start_in_document(node))
+
+
+def to_sources(found: Iterable[SourceLike]) -> list[Source]:
+    """`to_source` of each; one that is given in place of several is refused."""
+    check_many("sources", found, (NodeWithScore, BaseNode, Source))
+    return [to_source(each) for each in found]
 
 
 class EvidenceCollector:
@@ -74,7 +80,7 @@ class EvidenceCollector:
             told.metadata["title"] = event.tool_name
             found = [NodeWithScore(node=told)]
         for node in found:
-            key = node.node.node_id, node.node.get_content(metadata_mode=MetadataMode.NONE)
+            key = node.node.node_id, text_of(node.node)
             if key not in self._seen:
                 self._seen.add(key)
                 self.sources.append(node)
@@ -136,7 +142,9 @@ def _searched(returned: Any) -> bool:
 def _node(written: Mapping[str, Any]) -> NodeWithScore:
     source = _from_dict(written)
     node = written.get("node", written)
-    made = TextNode(text=source.text, metadata=dict(node.get("metadata") or {}), start_char_idx=source.start)
+    end = None if source.start is None else source.start + len(source.text)
+    metadata = dict(node.get("metadata") or {})
+    made = TextNode(text=source.text, metadata=metadata, start_char_idx=source.start, end_char_idx=end)
     return NodeWithScore(node=made if source.id is None else made.model_copy(update={"id_": source.id}))
 
 
@@ -146,7 +154,15 @@ def _from_dict(written: Mapping[str, Any]) -> Source:
         raise TypeError(f"this dict is no node: it has no text, only {', '.join(map(str, written))}")
     node = written.get("node", written)
     metadata = node.get("metadata") or {}
-    return source_of(text, node.get("id_") or node.get("node_id"), metadata, node.get("start_char_idx"))
+    start = None if _inside_another(node) else fitting_start(text, node.get("start_char_idx"), node.get("end_char_idx"))
+    return source_of(text, node.get("id_") or node.get("node_id"), metadata, start)
+
+
+def _inside_another(node: Mapping[str, Any]) -> bool:
+    """Whether a written node counts its place from a parent that is not its document; see `start_in_document`."""
+    related = node.get("relationships") or {}
+    source, parent = (related.get(kind.value) or {} for kind in (NodeRelationship.SOURCE, NodeRelationship.PARENT))
+    return bool(parent) and parent.get("node_id") != source.get("node_id")
 
 
 def _text_of(written: Mapping[str, Any]) -> str | None:

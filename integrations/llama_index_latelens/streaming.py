@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
+from inspect import GEN_CREATED, getgeneratorstate
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
 from llama_index.core.base.response.schema import AsyncStreamingResponse, Response, StreamingResponse
@@ -44,6 +46,7 @@ class CitedStream(StreamingResponse):
 
 def cite_stream(response: StreamingResponse, finish: Finish) -> CitedStream:
     """The stream, with citations at its end."""
+    _check_unread(response)
     nodes, metadata = list(response.source_nodes), dict(response.metadata or {})
     cited = CitedStream(_no_tokens(), source_nodes=nodes, metadata=metadata)
     cited.response_gen = _tokens(response, cited, metadata, finish)
@@ -52,10 +55,23 @@ def cite_stream(response: StreamingResponse, finish: Finish) -> CitedStream:
 
 def cite_async_stream(response: AsyncStreamingResponse, finish: Finish) -> AsyncStreamingResponse:
     """The stream, with citations at its end, which are found in a thread."""
+    _check_unread(response)
     nodes, metadata = list(response.source_nodes), dict(response.metadata or {})
     cited = AsyncStreamingResponse(_no_async_tokens(), source_nodes=nodes, metadata=metadata)
     cited.response_gen = _async_tokens(response, cited, metadata, finish)
     return cited
+
+
+def _check_unread(response: StreamingResponse | AsyncStreamingResponse) -> None:
+    """Refuse a stream whose tokens someone has read one by one: the framework keeps none of them."""
+    tokens = response.response_gen
+    begun = isinstance(tokens, GeneratorType) and getgeneratorstate(tokens) != GEN_CREATED
+    # Python 3.11 does not tell whether an asynchronous one has begun, only whether it has ended.
+    ended = isinstance(tokens, AsyncGeneratorType) and tokens.ag_frame is None
+    if (begun or ended or getattr(tokens, "ag_suspended", False)) and response.response_txt is None:
+        raise ValueError(
+            "tokens of this stream have been read already, and its text is not kept: attach citations before reading it"
+        )
 
 
 def _tokens(

@@ -14,13 +14,17 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.llms.mock import MockLLM
-from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.node_parser import HierarchicalNodeParser, SentenceSplitter, get_leaf_nodes
+from llama_index.core.postprocessor import MetadataReplacementPostProcessor
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import ResponseMode, get_response_synthesizer
-from llama_index.core.schema import ImageNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.retrievers import BaseRetriever, QueryFusionRetriever
+from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
+from llama_index.core.schema import Document, ImageNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
 
-from llama_index_latelens import LateInteractionRerank, read_evidence
+from llama_index_latelens import LateInteractionRerank, LateInteractionRetriever, read_evidence, strip_evidence
+from llama_index_latelens.sources import to_source
 
 QUERY = "What do elephants eat?"
 
@@ -151,3 +155,93 @@ async def test_async_takes_a_query_bundle() -> None:
     reranker = LateInteractionRerank(model=FakeEncoder())
     results = await reranker.apostprocess_nodes(nodes(), query_bundle=QueryBundle(QUERY))
     assert results[0].node.node_id == "grass"
+
+
+# Places in the document: the right one or none
+
+
+def places(found: list[NodeWithScore]) -> list[int | None]:
+    return [span.source_start for one in found for span in read_evidence(one)]
+
+
+def test_a_replaced_text_has_no_place() -> None:
+    node = TextNode(
+        text="Elephants eat.", start_char_idx=40, end_char_idx=54, metadata={"window": "They eat grass all day."}
+    )
+    rerank = LateInteractionRerank(model=FakeEncoder())
+    assert places(rerank.postprocess_nodes([NodeWithScore(node=node)], query_str=QUERY)) == [40]
+    replaced = MetadataReplacementPostProcessor("window").postprocess_nodes([NodeWithScore(node=node.model_copy())])
+    assert places(rerank.postprocess_nodes(replaced, query_str="eat grass")) == [None]
+    assert to_source(replaced[0]).start is to_source(replaced[0].to_dict()).start is None
+    retriever = LateInteractionRetriever.from_nodes([replaced[0].node], FakeEncoder())
+    assert places(retriever.retrieve("eat grass")) == [None]
+
+
+def test_every_place_of_a_hierarchy_is_one_of_the_document_or_none() -> None:
+    text = " ".join(f"Sentence number {i} says that elephants eat grass." for i in range(90))
+    parser = HierarchicalNodeParser.from_defaults(chunk_sizes=[512, 128])
+    nodes = parser.get_nodes_from_documents([Document(text=text, id_="doc")])
+    leaves = get_leaf_nodes(nodes)
+    counted_from_parents = [node for node in leaves if not text.startswith(node.text, node.start_char_idx)]
+    assert counted_from_parents
+    scored = [NodeWithScore(node=node) for node in nodes]
+    rerank = LateInteractionRerank(model=FakeEncoder(), top_n=None)
+    retriever = LateInteractionRetriever.from_nodes(nodes, FakeEncoder(), similarity_top_k=len(nodes))
+    for found in (rerank.postprocess_nodes(scored, query_str="Sentence 7"), retriever.retrieve("Sentence 7")):
+        known = [span for one in found for span in read_evidence(one) if span.source_start is not None]
+        assert known
+        assert all(text[span.source_start : span.source_end] == span.text for span in known)
+    for node in nodes:
+        for source in (to_source(node), to_source(node.to_dict())):
+            assert source.start is None or text.startswith(node.text, source.start)
+
+
+# Fusion: the framework tells nodes apart by their hash
+
+
+class Fixed(BaseRetriever):
+    def __init__(self, found: list[TextNode]) -> None:
+        self._found = found
+        super().__init__()
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return [NodeWithScore(node=node, score=1.0 - 0.1 * i) for i, node in enumerate(self._found)]
+
+
+@pytest.mark.parametrize("mode", list(FUSION_MODES))
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_evidence_changes_no_score_and_loses_no_node_in_fusion(mode: Any, ours_first: bool) -> None:
+    stored = [TextNode(text=text, id_=text, metadata={"n": i}) for i, text in enumerate(TEXTS)]
+    other = Fixed(stored[::-1])
+
+    def fused(explain: Any) -> list[tuple[str, float]]:
+        ours = LateInteractionRetriever.from_nodes(stored, FakeEncoder(), explain=explain)
+        retrievers = [ours, other] if ours_first else [other, ours]
+        made = QueryFusionRetriever(
+            retrievers, llm=MockLLM(), mode=mode, num_queries=1, use_async=False, similarity_top_k=10
+        )
+        found = made.retrieve(QUERY)
+        # Ours wins in the first place or in the last, by the mode; where it does, the evidence is there.
+        assert all(read_evidence(one) for one in found if "latelens" in one.node.metadata)
+        return [(one.node.node_id, one.get_score()) for one in found]
+
+    bare = fused("off")
+    assert len(bare) == len(TEXTS)
+    assert fused("evidence") == fused("tokens") == bare
+
+
+TEXTS = ["Elephants eat grass.", "Elephants roam.", "What is it?"]
+
+
+def test_evidence_changes_no_hash_and_shows_in_no_repr() -> None:
+    for found in LateInteractionRerank(model=FakeEncoder()).postprocess_nodes(nodes(), query_str=QUERY):
+        (plain,) = strip_evidence([found])
+        assert found.node.hash == plain.node.hash
+        assert "latelens" in found.node.metadata
+        for shown in (repr(found), str(found), repr([found]), str(found.node.metadata)):
+            assert "latelens" not in shown.replace("excluded_embed_metadata_keys=['latelens']", "").replace(
+                "excluded_llm_metadata_keys=['latelens']", ""
+            )
+            assert "query_words" not in shown
+        again = NodeWithScore(node=TextNode.from_dict(found.node.to_dict()))
+        assert read_evidence(again) == read_evidence(found)

@@ -68,7 +68,10 @@ TEXTS = {
 def nodes() -> list[NodeWithScore]:
     return [
         NodeWithScore(
-            node=TextNode(text=text, id_=name, start_char_idx=100, metadata={"title": name.title()}), score=0.5
+            node=TextNode(
+                text=text, id_=name, start_char_idx=100, end_char_idx=100 + len(text), metadata={"title": name.title()}
+            ),
+            score=0.5,
         )
         for name, text in TEXTS.items()
     ]

@@ -124,7 +124,7 @@ def test_a_chunk_that_was_no_node_becomes_a_text_node_with_its_place() -> None:
 
 
 def test_results_keep_relationships_and_show_no_prompt_our_metadata(retriever: LateInteractionRetriever) -> None:
-    retriever.add_nodes([SPLIT.model_copy(update={"text": QUERY})])
+    retriever.add_nodes([SPLIT.model_copy(update={"text": QUERY, "end_char_idx": 3 + len(QUERY)})])
     found = retriever.retrieve(QUERY)[0].node
     assert (found.ref_doc_id, found.excluded_llm_metadata_keys) == ("book", ["page", "latelens"])
     assert found.metadata["latelens"]["evidence"][0]["source_start"] == 3

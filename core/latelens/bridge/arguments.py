@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -26,17 +26,33 @@ def listed(name: str, items: Iterable[Any], kind: type[Item] | tuple[type[Item],
     TypeError
         If one item is given in place of several, or an item is of another type.
     """
-    what = _named(kind)
+    return list(streamed(name, items, kind, wrap=wrap))
+
+
+def streamed(
+    name: str, items: Iterable[Any], kind: type[Item] | tuple[type[Item], ...], *, wrap: str = ""
+) -> Iterator[Item]:
+    """`listed`, one item at a time; what is no iterable of items is refused at once."""
+    check_many(name, items, kind)
+    return (_checked(f"{name}[{i}]", item, kind, wrap) for i, item in enumerate(items))
+
+
+def check_many(name: str, items: object, kind: type[Any] | tuple[type[Any], ...]) -> None:
+    """Refuse one item in place of several: a text would be taken for its letters."""
     if isinstance(items, (str, bytes, Mapping, *_kinds(kind))):
-        raise TypeError(f"{name} must be a sequence of {what}, got one {type(items).__name__}; put it in a list")
-    if not isinstance(items, Iterable):
-        raise TypeError(f"{name} must be a sequence of {what}, got {type(items).__name__}: {items!r:.80}")
-    found = list(items)
-    for i, item in enumerate(found):
-        if not isinstance(item, kind):
-            next_step = f"; {wrap}" if wrap else ""
-            raise TypeError(f"{name}[{i}] must be a {what}, got {type(item).__name__}: {item!r:.80}{next_step}")
-    return found
+        wrong = f"one {type(items).__name__}; put it in a list"
+    elif not isinstance(items, Iterable):
+        wrong = f"{type(items).__name__}: {items!r:.80}"
+    else:
+        return
+    raise TypeError(f"{name} must be a sequence of {_named(kind)}, got {wrong}")
+
+
+def _checked(name: str, item: Any, kind: type[Item] | tuple[type[Item], ...], wrap: str) -> Item:
+    if isinstance(item, kind):
+        return item
+    next_step = f"; {wrap}" if wrap else ""
+    raise TypeError(f"{name} must be a {_named(kind)}, got {type(item).__name__}: {item!r:.80}{next_step}")
 
 
 def check_flag(name: str, value: object) -> None:

@@ -76,6 +76,8 @@ def read_evidence(source: Any) -> list[EvidenceSpan]:
             query_words=tuple(item["query_words"]),
             phrase_start=item["phrase_start"],
             phrase_end=item["phrase_end"],
+            source_start=item.get("source_start"),
+            source_end=item.get("source_end"),
         )
         for item in found.get("evidence", [])
     ]
@@ -91,7 +93,7 @@ def read_metadata(source: Any) -> dict[str, Any]:
     ValueError
         If a newer version of latelens wrote it.
     """
-    found = _metadata_of(source).get(KEY, {})
+    found = ours(_metadata_of(source))
     if found and found.get("version") != VERSION:
         raise ValueError(
             f"this evidence has version {found.get('version')!r} and this latelens reads version {VERSION}: "
@@ -100,10 +102,34 @@ def read_metadata(source: Any) -> dict[str, Any]:
     return dict(found)
 
 
+def ours(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What latelens wrote under its key, ``{}`` for nothing: a user's own value under that name has no version."""
+    found = metadata.get(KEY)
+    known = isinstance(found, Mapping) and isinstance(found.get("version"), int)
+    return found if known and isinstance(found, Mapping) else {}
+
+
+def marked(metadata: Mapping[str, Any], found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A copy with `found` under our key, None for nothing of ours.
+
+    Raises
+    ------
+    ValueError
+        If the key holds something that is not ours, which would be lost.
+    """
+    if found is None:
+        return {key: value for key, value in metadata.items() if key != KEY or not ours(metadata)}
+    if KEY in metadata and not ours(metadata):
+        raise ValueError(
+            f"the metadata key {KEY!r} is where evidence goes, and a chunk has {metadata[KEY]!r:.80} there: rename "
+            "yours, or set explain='off'"
+        )
+    return {**{key: value for key, value in metadata.items() if key != KEY}, KEY: dict(found)}
+
+
 def earlier_score(metadata: Mapping[str, Any], score: object) -> float | None:
     """The score that retrieval gave a chunk: the one noted by an earlier pass, else `score` if it is a number."""
-    noted = metadata.get(KEY)
-    if isinstance(noted, Mapping):
+    if noted := ours(metadata):
         score = noted.get("retrieval_score")
     if isinstance(score, bool) or not hasattr(score, "__float__"):
         return None

@@ -10,6 +10,7 @@ from latelens.bridge.arguments import check_names
 from latelens.bridge.metadata import earlier_score, to_metadata
 from latelens.bridge.sources import start_of
 from latelens.encoders import DEFAULT_MODEL
+from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.cache_setting import CacheSetting, open_cache
 from latelens.encoders.lazy import LazyEncoder
 from latelens.explanation.matches import Explanation
@@ -83,12 +84,13 @@ class Reranker:
 
     def __init__(self, options: RerankOptions, *, like: Reranker | None = None) -> None:
         self.options = options
-        self.encoder = (
-            LazyEncoder(options.model, device=options.device, batch_size=options.batch_size)
-            if like is None
-            else like.encoder
-        )
-        self.cache = open_cache(options.cache) if like is None else like.cache
+        self.encoder: LazyEncoder
+        self.cache: EmbeddingCache | None
+        if like is None:
+            self.encoder = LazyEncoder(options.model, device=options.device, batch_size=options.batch_size)
+            self.cache = open_cache(options.cache)
+        else:
+            self.encoder, self.cache = like.encoder, like.cache
 
     def __reduce__(self) -> tuple[type[Reranker], tuple[RerankOptions]]:
         return Reranker, (self.options,)  # what is loaded is loaded again at first use

@@ -43,6 +43,8 @@ class EvidenceSpan:
         one of the spans that matches it best. Words that none matches clearly are left out, unless all are so.
     phrase_start, phrase_end
         The part of the sentence, in characters of the chunk and whole words, where the matches are densest.
+    source_start, source_end
+        The sentence in the whole document, in characters; None where the chunk's place in it is not known.
     """
 
     start: int
@@ -53,6 +55,8 @@ class EvidenceSpan:
     query_words: tuple[str, ...]
     phrase_start: int
     phrase_end: int
+    source_start: int | None = None
+    source_end: int | None = None
 
 
 def find_evidence(

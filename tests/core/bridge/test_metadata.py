@@ -56,8 +56,9 @@ def test_evidence_comes_back_as_it_was() -> None:
         ({}, "0.9", None),
         ({}, True, None),
         ({}, float("nan"), None),
-        ({"latelens": {"retrieval_score": 0.5}}, 9.0, 0.5),
-        ({"latelens": {}}, 9.0, None),
+        ({"latelens": {"version": 1, "retrieval_score": 0.5}}, 9.0, 0.5),
+        ({"latelens": {"version": 1}}, 9.0, None),
+        ({"latelens": "mine"}, 9.0, 9.0),
     ],
 )
 def test_the_retrieval_score_is_the_first_one_known(metadata: dict, score: object, expected: float | None) -> None:

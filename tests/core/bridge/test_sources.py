@@ -62,8 +62,9 @@ def test_a_place_is_an_int_of_at_least_0_wherever_it_is_read(given: Any, start: 
     assert found == start
     assert found is None or type(found) is int
     document = Document(TEXT, metadata={"start_index": given})
+    end = 12 + len(TEXT) if start == 12 else len(TEXT)
     # As a store hands it back: the class's own checks make 1 of True.
-    node = NodeWithScore(node=TextNode(text=TEXT).model_copy(update={"start_char_idx": given}))
+    node = NodeWithScore(node=TextNode(text=TEXT).model_copy(update={"start_char_idx": given, "end_char_idx": end}))
     (ranked,) = langchain_latelens.LateInteractionRerank(model=FakeEncoder()).compress_documents([document], "grass")
     (other,) = llama_index_latelens.LateInteractionRerank(model=FakeEncoder()).postprocess_nodes([node], None, "grass")
     for metadata in (ranked.metadata, other.node.metadata):
