@@ -6,13 +6,14 @@ import math
 import warnings
 from collections.abc import Sequence
 
-from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
+from latelens.encoders.cached import cached
 from latelens.encoders.calibration import Calibration
 from latelens.explanation.evidence import find_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.matches import explain as explain_score
+from latelens.explanation.relevance import relevance as relevance_of
 from latelens.explanation.results import ExplainMode, Ranked, Ranking
 from latelens.text.characters import is_visible
 
@@ -46,7 +47,8 @@ def rerank(
         Leave out documents with a lower score. The raw score grows with the query's length.
     min_relevance
         Leave out documents that answer the query with a lower probability, 0..1: one threshold for short and long
-        queries. The encoder needs a calibration, see `latelens.evaluation.calibrate`.
+        queries. The encoder needs a calibration, see `latelens.evaluation.calibrate`. Page images, whose relevance is
+        not known, stay.
     max_spans
         Evidence sentences for each document at most.
     cache
@@ -70,7 +72,7 @@ def rerank(
             "evidence; pass the user's question",
             stacklevel=2,
         )
-    explanations = _explanations(query, documents, encoder, cache=cache, show_progress=show_progress)
+    explanations = _explanations(query, documents, cached(encoder, cache), show_progress=show_progress)
     return rank_explained(
         explanations,
         sorted(range(len(documents)), key=lambda i: -explanations[i].score),
@@ -106,8 +108,8 @@ def rank_explained(
             break
         if min_score is not None and explanation.score < min_score:
             continue
-        relevance = calibration.relevance(explanation) if calibration else None
-        if min_relevance is None or (relevance is not None and relevance >= min_relevance):
+        relevance = relevance_of(explanation, calibration)
+        if min_relevance is None or relevance is None or relevance >= min_relevance:
             evidence = () if explain == "off" else find_evidence(explanation, max_spans=max_spans)
             found.append(Ranked(i, explanation.score, explanation, evidence, relevance))
     return found
@@ -146,16 +148,9 @@ def check_options(
         raise ValueError(f"min_relevance must be between 0 and 1 or None, got {min_relevance}")
 
 
-def _explanations(
-    query: str, documents: Sequence[str], encoder: Encoder, *, cache: EmbeddingCache | None, show_progress: bool
-) -> list[Explanation]:
+def _explanations(query: str, documents: Sequence[str], encoder: Encoder, *, show_progress: bool) -> list[Explanation]:
     # One product a document, not one over all packed: copying rows into a pack costs more than it saves
     # (1.5x of the bare product against 1.3x), and a document's score never depends on its neighbours.
-    asked: TokenEmbeddings
-    if cache is None:
-        asked = encoder.encode_queries([query])[0]
-        encoded = encoder.encode_documents(documents, show_progress=show_progress)
-    else:
-        asked = cache.encode_queries(encoder, [query])[0]
-        encoded = cache.encode_documents(encoder, documents, show_progress=show_progress)
-    return [explain_score(asked, document) for document in encoded]
+    rows = encoder.encode_queries([query])[0]
+    encoded = encoder.encode_documents(documents, show_progress=show_progress)
+    return [explain_score(rows, document) for document in encoded]

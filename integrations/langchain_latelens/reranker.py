@@ -26,7 +26,7 @@ from latelens.bridge.metadata import marked
 from latelens.bridge.parents import START_KEY
 from latelens.bridge.reranking import Given, RerankAsked, Reranked, Reranker, RerankOptions
 from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache_setting import describe_cache
+from latelens.encoders.cache import describe_cache
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 

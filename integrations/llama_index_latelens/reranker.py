@@ -24,7 +24,7 @@ from typing_extensions import Self, Unpack
 from latelens.bridge.arguments import listed
 from latelens.bridge.reranking import Given, RerankAsked, Reranker, RerankOptions, renamed
 from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache_setting import describe_cache
+from latelens.encoders.cache import describe_cache
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from llama_index_latelens.evidence import with_metadata

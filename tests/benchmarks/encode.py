@@ -29,8 +29,7 @@ from encode_quality import COLUMNS, qualities
 from rerank import read
 
 from latelens import load_encoder
-from latelens.encoders.local.batches import batches
-from latelens.encoders.local.token_encoder import _SLAB, TokenEncoder
+from latelens.encoders.reading import _SLAB, TokenEncoder
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "squad_dev"
 ROUTES: dict[str, dict[str, Any]] = {
@@ -112,7 +111,7 @@ def speeds(
         "plain encoding, batch 8": lambda: plain_encode(exact.model, texts, 8),
         **{name: lambda encoder=encoder: encoder.encode_documents(texts) for name, encoder in runs.items()},
     }
-    lengths = [len(offsets) for offsets in exact._tokenize(texts)]
+    lengths = [len(offsets) for offsets in exact._tokenize(texts, "document")]
     limit = exact._limit("document")
     print(f"\n{len(texts)} texts of {statistics.fmean(lengths):.0f} tokens in the mean, {repetitions} repetitions.")
     if cut := sum(length > limit for length in lengths):
@@ -128,27 +127,28 @@ def speeds(
 
 def paddings(encoder: TokenEncoder, texts: Sequence[str]) -> dict[str, dict[str, float]]:
     """Share of padding among the tokens of a batch, the most and overall; windows are counted again, as cut."""
-    ours: list[list[int]] = []
+    ours: list[tuple[int, list[int]]] = []
     for slab in (texts[first : first + _SLAB] for first in range(0, len(texts), _SLAB)):
-        plan = sorted(encoder._plan(slab), key=lambda planned: -planned.tokens)
-        for batch in batches(plan, encoder.batch_size):
-            ours.append([len(each) for each in encoder._tokenize([slab[p.text][p.start : p.end] for p in batch])])
+        for batch, width in encoder._batches(encoder._plan(slab), "document"):
+            spans = encoder._tokenize([slab[p.text][p.start : p.end] for p in batch], "document")
+            ours.append((width or 0, [len(each) for each in spans]))
     limit = encoder._limit("document")
-    lengths = [min(len(offsets), limit) for offsets in encoder._tokenize(texts)]
+    lengths = [min(len(offsets), limit) for offsets in encoder._tokenize(texts, "document")]
     by_length = [lengths[i] for i in sorted(range(len(texts)), key=lambda i: -len(texts[i]))]
     plain = {"32, in order": lengths, "32, sorted by characters": by_length}
     found = {f"latelens, up to {encoder.batch_size}": ours}
-    found |= {name: [each[i : i + 32] for i in range(0, len(each), 32)] for name, each in plain.items()}
+    found |= {name: [(0, each[i : i + 32]) for i in range(0, len(each), 32)] for name, each in plain.items()}
     numbers = {name: padding(made) for name, made in found.items()}
     rows = [(name, p["batches"], f"{p['most']:.2%}", f"{p['overall']:.2%}") for name, p in numbers.items()]
     table(f"Padding among the tokens of a batch, {len(texts):,} texts", "batches | number | most | overall", rows)
     return numbers
 
 
-def padding(made: Sequence[Sequence[int]]) -> dict[str, float]:
-    widths = [max(batch) * len(batch) for batch in made]
-    shares = [1 - sum(batch) / width for batch, width in zip(made, widths, strict=True)]
-    return {"batches": len(made), "most": max(shares), "overall": 1 - sum(map(sum, made)) / sum(widths)}
+def padding(made: Sequence[tuple[int, Sequence[int]]]) -> dict[str, float]:
+    sizes = [max(width, *batch) * len(batch) for width, batch in made]
+    tokens = [sum(batch) for _, batch in made]
+    shares = [1 - each / size for each, size in zip(tokens, sizes, strict=True)]
+    return {"batches": len(made), "most": max(shares), "overall": 1 - sum(tokens) / sum(sizes)}
 
 
 def resident() -> int:

@@ -846,7 +846,7 @@ def test_a_model_given_by_name_is_loaded_once(offline: Encoder, monkeypatch: pyt
         loads.append(arguments)
         return offline
 
-    monkeypatch.setattr("latelens.encoders.lazy.load_encoder", counted)
+    monkeypatch.setattr("latelens.encoders.lazy.load", counted)
     name = "a model that no other test loads"
     attributor = Attributor(name)
     assert attach_citations(ANSWER, DOCUMENTS, attributor=attributor) == attach_citations(

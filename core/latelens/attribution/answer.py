@@ -12,7 +12,9 @@ from latelens.attribution.support import Support, find_support, pool_sentences
 from latelens.attribution.verify.verdict import Judge, Verdict, Verifier, as_verifier
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
+from latelens.encoders.cached import cached
 from latelens.explanation.matches import explain
+from latelens.explanation.relevance import relevance as relevance_of
 from latelens.ranking import calibration_of
 
 # Of the score: on 440 claims of HAGRID with their passages, .6 flags 21 % of the attributable ones and 76 % of the
@@ -92,8 +94,7 @@ def _judge(
         yield from (_claim(span, "no_evidence") for span in spans)
         return
     texts = list(dict.fromkeys(source.text for source in sources))
-    encoded = encoder.encode_documents(texts) if cache is None else cache.encode_documents(encoder, texts)
-    documents = dict(zip(texts, encoded, strict=True))
+    documents = dict(zip(texts, cached(encoder, cache).encode_documents(texts), strict=True))
     pool = pool_sentences([documents[source.text] for source in sources])
     asked = encoder.encode_documents([span.statement for span in spans])
     calibration = calibration_of(encoder, needed=False)
@@ -102,7 +103,7 @@ def _judge(
         for i, score in zip(support.sentences, support.similarities, strict=True):
             number = int(pool.sources[i])
             explanation = explain(query, documents[sources[number].text]) if calibration else None
-            relevance = calibration.relevance(explanation) if calibration and explanation else None
+            relevance = relevance_of(explanation, calibration) if explanation else None
             citations.append(_citation(span, number, sources[number], pool.spans[i].tolist(), score, relevance))
         yield _label(span, support, citations, sources)
 

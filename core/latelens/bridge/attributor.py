@@ -10,7 +10,7 @@ from latelens.attribution.answer import attribute, check_max_citations
 from latelens.attribution.citations import Attribution, Source
 from latelens.attribution.verify import as_verifier
 from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache_setting import CacheSetting, describe_cache, open_cache
+from latelens.encoders.cache import CacheSetting, describe_cache, open_cache
 from latelens.encoders.lazy import LazyEncoder
 
 

@@ -10,8 +10,7 @@ from latelens.bridge.arguments import check_names
 from latelens.bridge.metadata import earlier_score, to_metadata
 from latelens.bridge.sources import start_of
 from latelens.encoders import DEFAULT_MODEL
-from latelens.encoders.cache import EmbeddingCache
-from latelens.encoders.cache_setting import CacheSetting, open_cache
+from latelens.encoders.cache import CacheSetting, EmbeddingCache, open_cache
 from latelens.encoders.lazy import LazyEncoder
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode, Ranked

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from latelens.embeddings import TokenEmbeddings
-from latelens.encoders import Encoder
 from latelens.encoders.cache_folder import CacheFolder
+from latelens.encoders.protocol import Encoder
 from latelens.paths import checked_folder
 
 
@@ -32,6 +32,8 @@ class EmbeddingCache:
 
     Any number of processes may share a folder, and any may be killed at any moment: a file is written whole
     or not at all, and a damaged one counts as missing. If the folder cannot be written, one warning says so.
+
+    A pickled cache keeps its folder and its bound, and comes back with an empty memory; a deep copy is the same cache.
 
     Parameters
     ----------
@@ -81,6 +83,13 @@ class EmbeddingCache:
         encode = partial(encoder.encode_documents, show_progress=show_progress)
         return self._encode("document", encoder.fingerprint, texts, encode, self._folder)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process begins with an empty memory; a folder serves both.
+        return partial(type(self), self.path, max_bytes=self.max_bytes), ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> EmbeddingCache:
+        return self  # one memory with one bound, however often what holds it is copied
+
     def clear(self) -> None:
         """Forget what is in memory, and delete the files that caches wrote under `path`: no others."""
         with self._lock:
@@ -99,21 +108,21 @@ class EmbeddingCache:
     ) -> list[TokenEmbeddings]:
         _check_texts(texts)
         keys = [_key(role, fingerprint, text) for text in texts]
-        found: dict[bytes, TokenEmbeddings] = {}
+        entries: dict[bytes, TokenEmbeddings] = {}
         missing: dict[bytes, str] = {}
         for key, text in dict(zip(keys, texts, strict=True)).items():
             if (entry := self._find(key, text, folder)) is None:
                 missing[key] = text
             else:
-                found[key] = entry
+                entries[key] = entry
         encoded = encode(list(missing.values())) if missing else []
         if len(encoded) != len(missing):
             raise ValueError(f"encoders must return one result a text, got {len(encoded)} for {len(missing)}")
         for (key, text), entry in zip(missing.items(), encoded, strict=True):
-            found[key] = self._keep(key, _sealed(text, entry))
+            entries[key] = self._keep(key, _sealed(text, entry))
             if folder is not None:
-                folder.write(key, found[key])
-        return [found[key] for key in keys]
+                folder.write(key, entries[key])
+        return [entries[key] for key in keys]
 
     def _find(self, key: bytes, text: str, folder: CacheFolder | None) -> TokenEmbeddings | None:
         with self._lock:
@@ -132,6 +141,28 @@ class EmbeddingCache:
             while self._nbytes > self.max_bytes:
                 self._nbytes -= self._entries.popitem(last=False)[1].nbytes
         return entry
+
+
+CacheSetting = bool | str | os.PathLike[str] | EmbeddingCache | None
+
+
+def open_cache(setting: CacheSetting) -> EmbeddingCache | None:
+    """Turn an argument into a cache: True keeps memory, a path keeps a folder too, False and None keep nothing."""
+    if setting is None or isinstance(setting, bool):
+        return EmbeddingCache() if setting else None
+    if isinstance(setting, str | os.PathLike):
+        return EmbeddingCache(setting)
+    if not isinstance(setting, EmbeddingCache):
+        raise TypeError(
+            f"cache must be True, False, a path or an EmbeddingCache, got {type(setting).__name__}: {setting!r:.80}"
+        )
+    return setting
+
+
+def describe_cache(setting: CacheSetting) -> bool | str:
+    """Write the argument as JSON, from which `open_cache` makes such a cache again."""
+    path = setting.path if isinstance(setting, EmbeddingCache) else setting
+    return os.fspath(path) if isinstance(path, str | os.PathLike) else setting not in (None, False)
 
 
 def _sealed(text: str, entry: TokenEmbeddings) -> TokenEmbeddings:

@@ -9,19 +9,17 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-
-from latelens.explanation.matches import Explanation
 
 Number = TypeVar("Number", float, NDArray[np.float64])
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns an explanation of one model into a probability; made by ``python -m latelens.evaluation.calibrate``.
+    """What turns scores of one model into probabilities; made by ``python -m latelens.evaluation.calibrate``.
 
     Attributes
     ----------
@@ -40,19 +38,18 @@ class Calibration:
     intercept: float
     fitted_on: str
 
-    def logit(self, strength: Number, length: Number) -> Number:
-        """Log odds of an answer, from a strength and the logarithm of a document's rows."""
-        return self.strength * strength + self.length * length + self.intercept
+    def probability(self, strength: Number, length: Number) -> Number:
+        """Probability of an answer, 0..1, where a right document and its best rival are as likely.
 
-    def relevance(self, explanation: Explanation) -> float:
-        """Probability that the chunk answers the query, where a right chunk and its best rival are as likely.
+        `strength` is `Explanation.strength`, `length` the logarithm of the document's rows; numbers or arrays.
 
-        0 where either has no visible text.
+        >>> Calibration("m", strength=10.0, length=-1.0, intercept=0.0, fitted_on="").probability(0.4, 4.0)
+        0.5
         """
-        if not len(explanation.document.content_rows()) or not len(explanation.word_strengths):
-            return 0.0
-        logit = self.logit(explanation.strength, math.log(len(explanation.document)))
-        return 1 / (1 + math.exp(-min(max(logit, -500.0), 500.0)))
+        logit = self.strength * strength + self.length * length + self.intercept
+        probability: Any = 1 / (1 + np.exp(-np.clip(logit, -500, 500)))
+        result: Number = probability.item() if np.ndim(probability) == 0 else probability
+        return result
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write JSON, as `load` reads it."""
@@ -81,11 +78,11 @@ def packaged_calibration(model: str) -> Calibration | None:
 
 def _parse(text: str, where: str) -> Calibration:
     try:
-        found = json.loads(text)
-        strength, length, intercept = (float(found[name]) for name in ("strength", "length", "intercept"))
+        saved = json.loads(text)
+        strength, length, intercept = (float(saved[name]) for name in ("strength", "length", "intercept"))
         if not all(map(math.isfinite, (strength, length, intercept))):
             raise ValueError("a number is not finite")
-        return Calibration(str(found["model"]), strength, length, intercept, str(found["fitted_on"]))
+        return Calibration(str(saved["model"]), strength, length, intercept, str(saved["fitted_on"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{where} is no calibration ({error!r}); make one with `python -m latelens.evaluation.calibrate`"

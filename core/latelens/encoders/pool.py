@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -45,11 +46,13 @@ class EncoderPool:
     Parameters
     ----------
     model
-        A name or a folder that `load_encoder` takes, or an `Encoder` of your own that can be pickled.
+        A name or a folder that `load_encoder` takes, or an `Encoder` that can be pickled: what `load_encoder` made of
+        a name is loaded again by each process.
     processes
         How many; None takes one for each device, or 2.
     devices
-        Torch devices, given to the processes in turn; None leaves the choice to `load_encoder`.
+        Torch devices, given to the processes in turn; None leaves the choice to `load_encoder`. For a name or a
+        folder only.
     options
         Further arguments of `load_encoder`, by name.
 
@@ -70,10 +73,16 @@ class EncoderPool:
         _check_model(model)
         if isinstance(devices, str) or (devices is not None and not devices):
             raise ValueError(f"devices must be a list such as ['cuda:0', 'cuda:1'] or None, got {devices!r}")
+        if devices and not isinstance(model, str | os.PathLike):
+            raise ValueError(
+                f"devices={list(devices)} need a name or a folder, which each process loads on its own device, got a "
+                f"{type(model).__name__}"
+            )
         count = processes if processes is not None else len(devices or ("", ""))
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise ValueError(f"processes must be an int of at least 1 or None, got {processes!r}")
         self.processes = count
+        self._given = devices, options
         self._model = model
         self._options = dict(options or {})
         self._devices: list[str | None] = [*devices] if devices else [self._options.pop("device", None)]
@@ -86,6 +95,10 @@ class EncoderPool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        devices, options = self._given
+        return partial(type(self), self._model, processes=self.processes, devices=devices, options=options), ()
 
     def __repr__(self) -> str:
         return f"EncoderPool({str(getattr(self._model, 'name', self._model))!r}, processes={self.processes})"

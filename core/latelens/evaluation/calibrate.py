@@ -44,8 +44,7 @@ class Examples:
 
     def probabilities(self, calibration: Calibration) -> NDArray[np.float64]:
         """What a calibration makes of them, (examples,)."""
-        probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-calibration.logit(self.strengths, self.lengths)))
-        return probabilities
+        return calibration.probability(self.strengths, self.lengths)
 
 
 def find_examples(

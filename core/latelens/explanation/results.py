@@ -27,7 +27,8 @@ class Ranked(ShowsInNotebooks):
     evidence
         The sentences that answer the query, best first; empty with ``explain="off"``.
     relevance
-        Probability, 0..1, that the document answers the query; None where the encoder has no calibration.
+        Probability, 0..1, that the document answers the query; None where the encoder has no calibration, or for a
+        page image.
     """
 
     index: int

@@ -170,7 +170,7 @@ def test_a_cache_makes_the_second_question_read_nothing(notes, capsys, monkeypat
 
 def test_a_warning_of_the_library_is_one_line(notes, capsys, monkeypatch):
     def load(model):
-        latelens.encoders.loading.say_licence("jinaai/jina-colbert-v2")
+        latelens.encoders.local.opening.say_licence("jinaai/jina-colbert-v2")
         return FakeEncoder()
 
     monkeypatch.setattr(command, "load_encoder", load)

@@ -27,8 +27,7 @@ from safetensors.numpy import save
 import latelens.encoders.cache
 import latelens.encoders.cache_folder
 from latelens import Encoder, TokenEmbeddings
-from latelens.encoders.cache import EmbeddingCache
-from latelens.encoders.cache_setting import describe_cache, open_cache
+from latelens.encoders.cache import EmbeddingCache, describe_cache, open_cache
 
 WRITER = Path(__file__).with_name("cache_writer.py")
 

@@ -22,6 +22,7 @@ from tiny_models import (
 from transformers import BertConfig, BertModel, ByT5Tokenizer
 
 from latelens import Encoder, TokenKind, explain, load_encoder
+from latelens.encoders import backends
 from latelens.encoders.lazy import LazyEncoder
 from latelens.maxsim import maxsim, pack
 
@@ -437,14 +438,14 @@ def test_the_name_is_what_the_user_loaded():
 
 def test_a_lazy_encoder_loads_at_first_use(monkeypatch):
     loads = []
-    monkeypatch.setattr("latelens.encoders.lazy.load_encoder", lambda *a, **k: loads.append(a) or FakeEncoder())
+    monkeypatch.setattr("latelens.encoders.lazy.load", lambda *a, **k: loads.append(a) or FakeEncoder())
     lazy = LazyEncoder("some/model")
     assert lazy.name == "some/model"
     assert not loads
     assert lazy.encode_queries(["a"])[0].text == "a"
     assert lazy.encode_documents(["b"])[0].text == "b"
     assert (lazy.dim, lazy.fingerprint) == (4096, "fake-4096")
-    assert loads == [("some/model",)]
+    assert loads == [("some/model", {})]
 
 
 def test_code_from_a_hub_does_not_run_unless_asked_for(monkeypatch):
@@ -500,7 +501,7 @@ def test_an_unknown_backend_is_refused():
 
 @needs_multi_vector
 def test_an_old_sentence_transformers_is_refused_with_the_command(monkeypatch):
-    monkeypatch.delattr(sentence_transformers, "MultiVectorEncoder")
+    monkeypatch.setattr(backends.metadata, "version", lambda name: "5.3.0" if "sentence" in name else "")
     with pytest.raises(ImportError, match=r"pip install 'sentence-transformers>=6,<7'"):
         load_encoder(tiny_models.checkpoint(ANY))
 
@@ -563,6 +564,15 @@ def test_a_model_that_pools_its_tokens_is_refused():
     model.append(HierarchicalTokenPooling(pool_factor=2))
     with pytest.raises(ValueError, match="pools its token vectors, so a row stands for several tokens"):
         load_encoder(model)
+
+
+@needs_multi_vector
+def test_a_folder_does_not_import_a_backend_that_is_not_chosen(monkeypatch):
+    imported = []
+    monkeypatch.setattr(backends, "import_module", lambda name: imported.append(name) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        load_encoder(tiny_models.checkpoint("wordpiece-plain"))
+    assert imported == ["latelens.encoders.local.sentence_transformers"]
 
 
 @needs_multi_vector

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,7 @@ def test_workers_that_load_another_model_are_refused() -> None:
         ({"processes": True}, ValueError, "processes must be"),
         ({"devices": []}, ValueError, "devices must be a list"),
         ({"devices": "cpu"}, ValueError, "devices must be a list"),
+        ({"devices": ["cpu"]}, ValueError, r"devices=\['cpu'\] need a name or a folder.* got a FakeEncoder"),
         ({"model": 3}, TypeError, "must be a name or a folder, got int; save a loaded model"),
     ],
 )
@@ -125,9 +127,17 @@ def test_arguments_out_of_range_are_refused(options: dict, error: type[Exception
         EncoderPool(**{"model": FakeEncoder(), **options})
 
 
-def test_a_loaded_model_is_refused(offline: Encoder) -> None:
-    with pytest.raises(TypeError, match=r"must be a name or a folder, got SentenceTransformersEncoder|ColBERT|PyLate"):
-        EncoderPool(offline)
+def test_a_loaded_encoder_is_loaded_again_by_each_worker(offline: Encoder) -> None:
+    with EncoderPool(offline, processes=1) as pool:
+        for got, want in zip(pool.encode_documents(TEXTS), offline.encode_documents(TEXTS), strict=True):
+            assert abs(got.vectors - want.vectors).max() < 1e-5
+
+
+def test_an_encoder_that_cannot_be_pickled_is_refused() -> None:
+    encoder = FakeEncoder()
+    encoder.lock = threading.Lock()
+    with pytest.raises(TypeError, match=r"must be a name or a folder, got FakeEncoder \(cannot pickle"):
+        EncoderPool(encoder)
 
 
 SCRIPT = """

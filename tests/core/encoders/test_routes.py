@@ -2,7 +2,6 @@
 
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import tiny_models
 from tiny_models import one_torch_thread  # noqa: F401
 
 from latelens import EmbeddingCache, explain, load_encoder
-from latelens.encoders import loading
+from latelens.encoders.local import opening
 from latelens.encoders.local import routes as local_routes
 from latelens.encoders.local.routes import Route, routes
 
@@ -58,11 +57,11 @@ def test_a_model_without_an_export_runs_on_the_next_route_and_says_so():
 
     wanted = [Route("openvino", "bfloat16"), Route("torch", "bfloat16")]
     with pytest.warns(UserWarning, match="does not run on openvino bfloat16 .no rule for this layer.; using torch"):
-        loaded, route = loading._open(SimpleNamespace(open_model=open_model), "here", wanted, None)
+        loaded, route = opening._by_first_route(open_model, "here", wanted, None)
     assert loaded == ("here", "torch", {"dtype": "bfloat16"})
     assert route == wanted[1]
     with pytest.raises(RuntimeError, match="no rule"):
-        loading._open(SimpleNamespace(open_model=open_model), "here", wanted[:1], None)
+        opening._by_first_route(open_model, "here", wanted[:1], None)
 
 
 def test_what_the_user_passes_to_the_library_wins():

@@ -81,11 +81,11 @@ def test_a_lazy_encoder_loads_once_whichever_thread_comes_first(monkeypatch):
     loads = []
     started = threading.Barrier(4)
 
-    def load(*args, **options):
-        loads.append(args)
-        return load_encoder(*args, **options)
+    def load(model, options):
+        loads.append(model)
+        return load_encoder(model, **options)
 
-    monkeypatch.setattr("latelens.encoders.lazy.load_encoder", load)
+    monkeypatch.setattr("latelens.encoders.lazy.load", load)
     lazy = LazyEncoder(tiny_models.checkpoint("wordpiece-plain"), device="cpu")
 
     def first(_):

@@ -41,11 +41,11 @@ def settings_digest(*settings: Any) -> str:
 
 def module_settings(model: torch.nn.Module) -> list[Any]:
     """What each module of a sentence-transformers model was built with: two heads or four have equal weights."""
-    found: list[Any] = []
+    settings: list[Any] = []
     module: Any
     for module in model.children():
         config = module.get_config_dict() if hasattr(module, "get_config_dict") else {}
         inner: Any = getattr(module, "config", None)
         inner = inner.to_dict() if hasattr(inner, "to_dict") else {}
-        found.append([type(module).__name__, config, {key: inner[key] for key in inner.keys() - _ORIGIN}])
-    return found
+        settings.append([type(module).__name__, config, {key: inner[key] for key in inner.keys() - _ORIGIN}])
+    return settings

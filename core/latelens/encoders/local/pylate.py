@@ -6,6 +6,7 @@ the same: a mismatch is an error, never a guess.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -22,11 +23,20 @@ from sentence_transformers.models import Transformer
 from latelens.embeddings import TokenKind
 from latelens.encoders.labels import EncodedWindow, label_rows
 from latelens.encoders.local.fingerprint import settings_digest, weights_digest
+from latelens.encoders.local.opening import name_of, open_checkpoint
 from latelens.encoders.local.routes import Route, route_of
-from latelens.encoders.local.token_encoder import FORMAT, TASKS, TokenEncoder, positions
+from latelens.encoders.local.torch_encoder import TorchEncoder, positions, widen
+from latelens.encoders.options import EncoderOptions
+from latelens.encoders.reading import ROWS_VERSION, TASKS
 
-# Whether a model can run outside torch.
-EXPORTS = False
+
+def load(model: Any, options: EncoderOptions) -> PyLateEncoder:
+    """Make an encoder of a name, a folder or a loaded model."""
+    size = options.get("batch_size")
+    if not isinstance(model, str | os.PathLike):
+        return encoder_of(model, name=name_of(model), batch_size=size)
+    loaded, route = open_checkpoint(model, options, open_model, exports=False)
+    return encoder_of(loaded, name=os.fspath(model), batch_size=size, route=route)
 
 
 def open_model(where: str, *, late: bool, **options: Any) -> ColBERT:
@@ -75,7 +85,7 @@ def token_wise(model: SentenceTransformer) -> ColBERT:
     )
 
 
-class PyLateEncoder(TokenEncoder):
+class PyLateEncoder(TorchEncoder):
     """Encodes with a PyLate model; prefixes, lengths, query expansion and skiplist are the checkpoint's own.
 
     PyLate strips white space around a text, and where a skiplist word is missing from the vocabulary it leaves
@@ -84,9 +94,9 @@ class PyLateEncoder(TokenEncoder):
 
     def __init__(self, model: ColBERT, *, name: str, batch_size: int | None = None, route: Route | None = None) -> None:
         super().__init__(
+            model,
             name=name,
             tokenizer=model.tokenizer,
-            device=model.device,
             batch_size=batch_size,
             route=route or route_of(model[0].auto_model),
         )
@@ -94,7 +104,6 @@ class PyLateEncoder(TokenEncoder):
             raise ValueError(
                 f"{name!r} lower-cases texts outside its tokenizer, which moves characters; resave it without"
             )
-        self.model = model.eval()
         self._positions = positions(model[0].auto_model)
         missing = [word for word in model.skiplist_words if self._is_unknown(word)]
         if missing:
@@ -114,7 +123,7 @@ class PyLateEncoder(TokenEncoder):
         """Digest of weights, tokenizer and every setting that shapes the vectors."""
         model = self.model
         return settings_digest(
-            FORMAT,
+            ROWS_VERSION,
             "pylate",
             version("pylate"),
             self._weights_digest,
@@ -153,7 +162,7 @@ class PyLateEncoder(TokenEncoder):
     def _marker_ids(self) -> set[int]:
         return {prefix for task in TASKS if (prefix := self._prefix_id(task)) is not None}
 
-    def _forward(self, slices: list[str], starts: list[int], task: str) -> list[EncodedWindow]:
+    def _forward(self, slices: list[str], starts: list[int], task: str, width: int | None) -> list[EncodedWindow]:
         prompt = self._prompt(task)
         texts = [prompt + text for text in slices]
         with self._lock:
@@ -170,7 +179,10 @@ class PyLateEncoder(TokenEncoder):
         scoring = np.ones_like(tokens) if expands else tokens.copy()
         if task == "document":
             scoring &= ~np.isin(ids, self.model.skiplist)
-        vectors = self._vectors(features)
+        # The width is that of the tokenizer, into which PyLate puts the prefix.
+        width = width and width + (self._prefix_id(task) is not None)
+        wide = widen(features, width, pad=self._tokenizer.pad_token_id or 0)
+        vectors = self._vectors(wide)[:, : ids.shape[1]]
         windows = []
         for i, start in enumerate(starts):
             spans, kinds = label_rows(
@@ -189,9 +201,9 @@ class PyLateEncoder(TokenEncoder):
             windows.append(EncodedWindow(start, vectors[i][keep], ids[i][keep], spans[keep], kinds[keep], spans, full))
         return windows
 
-    def _tokenize(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        """Spans of all tokens of each document, uncut; stripped as PyLate will, for a lost space can add a token."""
-        prompt = self._prompt("document")
+    def _tokenize(self, texts: Sequence[str], task: str) -> list[NDArray[np.int32]]:
+        # Stripped as PyLate will: a lost space can add a token.
+        prompt = self._prompt(task)
         stripped, shifts = _strip([prompt + text for text in texts])
         encoded = self._tokenizer(stripped, truncation=False, return_offsets_mapping=True, verbose=False)
         spans = [

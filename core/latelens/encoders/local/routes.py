@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Engine = Literal["torch", "openvino"]
-Speed = Literal["exact", "fast"]
+from latelens.encoders.options import Engine, Speed
 
-_DTYPES = ("float32", "bfloat16", "float16")
 # OpenVINO's names; without a hint it rounds to bfloat16 by itself wherever the processor can.
 _OPENVINO_PRECISION = {None: "f32", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
@@ -40,26 +38,28 @@ class Route:
 
     def options(self, model_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
         """What a sentence-transformers model is opened with; what the user asks for by name wins."""
-        asked: dict[str, Any] = dict(model_kwargs or {})
+        chosen: dict[str, Any] = dict(model_kwargs or {})
         if self.engine == "openvino":
-            given = asked.get("ov_config", {})
+            given = chosen.get("ov_config", {})
             if isinstance(given, Mapping):
-                asked["ov_config"] = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISION[self.dtype], **given}
+                chosen["ov_config"] = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISION[self.dtype], **given}
         elif self.dtype:
-            asked = {"dtype": self.dtype, **asked}
-        options: dict[str, Any] = {"model_kwargs": asked or None}
+            chosen = {"dtype": self.dtype, **chosen}
+        options: dict[str, Any] = {"model_kwargs": chosen or None}
         return options if self.engine == "torch" else {**options, "backend": self.engine}
 
 
 def routes(*, engine: Engine, dtype: str | None, speed: Speed, device: str | None, exports: bool) -> list[Route]:
     """Ways to run a model, best first; more than one only for ``speed="fast"``, where an export can fail.
 
-    The names are those that `check` let through.
+    The names are those that `check_options` let through.
     `exports` says whether the library behind can run a model outside torch: PyLate cannot.
     Measured with the offline model on a processor with bfloat16 instructions: see tests/benchmarks/encode.py.
     """
     if engine == "openvino" and not exports:
         raise ValueError("PyLate runs on torch only; engine='openvino' needs sentence-transformers 6")
+    if engine == "openvino" and not _has_openvino():
+        raise ImportError("engine='openvino' needs optimum-intel: run `pip install 'latelens[fast]'`")
     if speed == "exact":
         return [Route(engine, dtype)]
     import torch
@@ -88,25 +88,6 @@ def route_of(transformer: Any) -> Route:
     return Route("torch", dtype)
 
 
-def check(engine: str, dtype: str | None, speed: str) -> None:
-    """Refuse names that mean nothing, and an engine that is not installed."""
-    if speed not in ("exact", "fast"):
-        raise ValueError(f"speed must be 'exact' or 'fast', got {speed!r}")
-    if engine == "onnx":
-        raise ValueError(
-            "engine='onnx' is not to be had: no release of optimum-onnx goes with transformers 5; "
-            "use engine='openvino' (`pip install 'latelens[fast]'`)"
-        )
-    if engine not in ("torch", "openvino"):
-        raise ValueError(f"engine must be 'torch' or 'openvino', got {engine!r}")
-    if dtype is not None and dtype not in _DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(map(repr, _DTYPES))} or None, got {dtype!r}")
-    if speed == "fast" and (engine != "torch" or dtype is not None):
-        raise ValueError(f"speed='fast' chooses engine and dtype itself; got engine={engine!r} and dtype={dtype!r}")
-    if engine == "openvino" and not _has_openvino():
-        raise ImportError("engine='openvino' needs optimum-intel: run `pip install 'latelens[fast]'`")
-
-
 def _has_openvino() -> bool:
     return bool(importlib.util.find_spec("optimum")) and bool(importlib.util.find_spec("optimum.intel"))
 
@@ -116,7 +97,7 @@ def _multiplies_bfloat16() -> bool:
     import torch
 
     try:
-        found: Mapping[str, Any] = torch.cpu.get_capabilities()
+        instructions: Mapping[str, Any] = torch.cpu.get_capabilities()
     except AttributeError:  # before torch 2.11
         return bool(torch.cpu._is_avx512_bf16_supported())
-    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "sve_bf16", "bf16"))
+    return any(instructions.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "sve_bf16", "bf16"))

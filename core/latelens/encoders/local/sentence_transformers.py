@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -16,11 +17,20 @@ from torch.nn.functional import normalize
 
 from latelens.encoders.labels import EncodedWindow, label_rows
 from latelens.encoders.local.fingerprint import module_settings, settings_digest, weights_digest
+from latelens.encoders.local.opening import name_of, open_checkpoint
 from latelens.encoders.local.routes import Route, route_of
-from latelens.encoders.local.token_encoder import FORMAT, TASKS, TokenEncoder, positions
+from latelens.encoders.local.torch_encoder import TorchEncoder, positions, widen
+from latelens.encoders.options import EncoderOptions
+from latelens.encoders.reading import ROWS_VERSION, TASKS
 
-# Whether a model can run outside torch.
-EXPORTS = True
+
+def load(model: Any, options: EncoderOptions) -> SentenceTransformersEncoder:
+    """Make an encoder of a name, a folder or a loaded model."""
+    size = options.get("batch_size")
+    if not isinstance(model, str | os.PathLike):
+        return encoder_of(model, name=name_of(model), batch_size=size)
+    loaded, route = open_checkpoint(model, options, open_model, exports=True)
+    return encoder_of(loaded, name=os.fspath(model), batch_size=size, route=route)
 
 
 def open_model(where: str, *, late: bool, **options: Any) -> MultiVectorEncoder:
@@ -57,7 +67,7 @@ def token_wise(model: SentenceTransformer) -> MultiVectorEncoder:
     return MultiVectorEncoder(modules=modules, prompts=prompts, device=str(model.device))
 
 
-class SentenceTransformersEncoder(TokenEncoder):
+class SentenceTransformersEncoder(TorchEncoder):
     """Encodes with a `MultiVectorEncoder`; lengths, prompts, query expansion and skiplist are the checkpoint's own."""
 
     def __init__(
@@ -72,13 +82,12 @@ class SentenceTransformersEncoder(TokenEncoder):
                 "remove its token pooling module"
             )
         super().__init__(
+            model,
             name=name,
             tokenizer=model.tokenizer,
-            device=model.device,
             batch_size=batch_size,
             route=route or route_of(transformer.auto_model),
         )
-        self.model = model.eval()
         self._transformer: Any = transformer
         self._positions = positions(transformer.auto_model)
         self._unit = any(isinstance(module, Normalize) for module in model)
@@ -95,7 +104,7 @@ class SentenceTransformersEncoder(TokenEncoder):
     def fingerprint(self) -> str:
         """Digest of weights, tokenizer and every setting that shapes the vectors."""
         return settings_digest(
-            FORMAT,
+            ROWS_VERSION,
             "sentence-transformers",
             __version__,
             self._weights_digest,
@@ -125,13 +134,13 @@ class SentenceTransformersEncoder(TokenEncoder):
 
     def _limit(self, task: str) -> int:
         transformer = self._transformer
-        asked = transformer.query_length if task == "query" else transformer.document_length
-        asked = (self._fixed_width() if task == "query" else None) or asked or self.model.max_seq_length
-        limits = [int(limit) for limit in (asked, self._positions) if limit]
+        length = transformer.query_length if task == "query" else transformer.document_length
+        length = (self._fixed_width() if task == "query" else None) or length or self.model.max_seq_length
+        limits = [int(limit) for limit in (length, self._positions) if limit]
         return min(limits, default=int(1e9))
 
-    def _forward(self, slices: list[str], starts: list[int], task: str) -> list[EncodedWindow]:
-        features = self._preprocess(slices, task)
+    def _forward(self, slices: list[str], starts: list[int], task: str, width: int | None) -> list[EncodedWindow]:
+        features = widen(self._preprocess(slices, task), width, pad=self._tokenizer.pad_token_id or 0)
         offsets, added = features["offset_mapping"].numpy(), features["special_tokens_mask"].numpy().astype(bool)
         tokens = features["attention_mask"].numpy().astype(bool)
         device = self.model.device

@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
+from latelens.encoders.cached import cached
 from latelens.explanation.matches import explain
 from latelens.index.arguments import check_ids
 from latelens.index.filters import Condition, matches
@@ -258,8 +259,7 @@ class PlaidIndex(TokenIndex):
         if not found:
             return []
         texts = [chunk.text for chunk, _ in found]
-        encoder, cache = self.encoder, self.cache
-        rows = encoder.encode_documents(texts) if cache is None else cache.encode_documents(encoder, texts)
+        rows = cached(self.encoder, self.cache).encode_documents(texts)
         return [
             Hit(chunk, explain(query, each), {} if score is None else {"plaid": score})
             for (chunk, score), each in zip(found, rows, strict=True)

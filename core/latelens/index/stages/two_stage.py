@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
-from latelens.encoders.cache_setting import CacheSetting, open_cache
+from latelens.encoders.cache import CacheSetting, open_cache
+from latelens.encoders.cached import cached
 from latelens.explanation.matches import Explanation, explain
 from latelens.index.arguments import check_count
 from latelens.index.filters import Condition, matches, parse_filter
@@ -59,7 +60,7 @@ class TwoStage:
         check_count("candidates", candidates)
         check_count("read_again", read_again)
         self.candidates, self.read_again = candidates, read_again
-        self._cache = open_cache(cache)
+        self._encoder = cached(encoder, open_cache(cache))
         self._cross_encoder = None if cross_encoder is None else CrossEncoderStage(cross_encoder)
 
     def search(self, query: str, k: int = 10, *, filter: Filter | None = None) -> list[Hit]:
@@ -101,7 +102,7 @@ class TwoStage:
         kept = [_distinct(candidates, condition) for candidates in found]
         return [
             self._rank(query, candidates, k)
-            for query, candidates in zip(self._encode_queries(queries), kept, strict=True)
+            for query, candidates in zip(self._encoder.encode_queries(list(queries)), kept, strict=True)
         ]
 
     def _rank(self, query: TokenEmbeddings, candidates: Sequence[Candidate], k: int) -> list[Hit]:
@@ -119,22 +120,12 @@ class TwoStage:
     def _explain(self, query: TokenEmbeddings, candidates: Sequence[Candidate]) -> list[Explanation]:
         known = [candidate.explanation if self._is_ours(candidate) else None for candidate in candidates]
         texts = [found.chunk.text for found, have in zip(candidates, known, strict=True) if have is None]
-        rows = iter(self._encode_documents(texts) if texts else [])
+        rows = iter(self._encoder.encode_documents(texts) if texts else [])
         return [have or explain(query, next(rows)) for have in known]
 
     def _is_ours(self, candidate: Candidate) -> bool:
         first = self.first_stage
         return candidate.explanation is not None and isinstance(first, _Searched) and first.shares(self.encoder)
-
-    def _encode_queries(self, queries: Sequence[str]) -> list[TokenEmbeddings]:
-        if self._cache is None:
-            return self.encoder.encode_queries(list(queries))
-        return self._cache.encode_queries(self.encoder, list(queries))
-
-    def _encode_documents(self, texts: Sequence[str]) -> list[TokenEmbeddings]:
-        if self._cache is None:
-            return self.encoder.encode_documents(texts)
-        return self._cache.encode_documents(self.encoder, texts)
 
 
 class _Searched:

@@ -1,73 +1,66 @@
-"""What both backends do alike: plan windows, batch them, and join their rows."""
+"""Reading texts with any model: plan windows, batch them, join their rows; numpy only."""
 
 from __future__ import annotations
 
 import threading
 import warnings
-import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
-from transformers import AutoModel
 
 from latelens.embeddings import TokenEmbeddings
+from latelens.encoders.batches import PlannedWindow, even_batches, mixed_batches, padded_width
 from latelens.encoders.calibration import Calibration
 from latelens.encoders.labels import EncodedWindow, assemble, clean_surrogates
-from latelens.encoders.local.batches import PlannedWindow, batches
-from latelens.encoders.local.routes import Route
+from latelens.encoders.protocol import Encoder
 from latelens.encoders.windows import plan_windows
 from latelens.text.characters import is_visible, words
 
-# Raise when rows, spans or windows are made differently: old cache entries then no longer match.
-FORMAT = 2
+# Part of every fingerprint. Raise it when rows, spans or windows are made differently: old cache entries then no
+# longer match.
+ROWS_VERSION = 3
 TASKS = ("query", "document")
-# On a CPU, 8 sorted texts at a time were 1.5x as fast as 32, with OpenVINO 16 a little faster than 8; an accelerator
-# wants more.
-_CPU_BATCH, _OPENVINO_BATCH, _ACCELERATOR_BATCH = 8, 16, 64
 # Texts to tokenize and sort at a time: bounds memory on a large corpus.
 _SLAB = 2048
 # Over-long queries to remember, so as to warn of each once.
 _REMEMBERED = 1000
-# Threads that tokenize at once truncate each other's texts, or raise: 51 wrong of 3,678 without a lock. One lock
-# a tokenizer, since two encoders can share one model. Behind the lock of the table: two threads may come first.
-_LOCKS: weakref.WeakKeyDictionary[Any, threading.Lock] = weakref.WeakKeyDictionary()
-_LOCKS_LOCK = threading.Lock()
 
 
 class TokenEncoder(ABC):
-    """An encoder around a loaded model; safe to share between threads.
+    """An `Encoder` that reads texts in windows; safe to share between threads.
 
-    A backend says how long its inputs may be (`_limit`), what stands before them (`_prompt`), which ids mark a
-    task (`_marker_ids`) and how to encode slices that fit (`_forward`).
+    A backend says how long its inputs may be (`_limit`), how its tokenizer cuts a text (`_tokenize`, `_names`) and how
+    to encode slices that fit (`_forward`).
+
+    A deep copy is the same encoder. Pickled, one that was loaded by name or from a folder comes back as a `LazyEncoder`
+    with the same options; one around a model that the user loaded carries that model along.
+
+    Parameters
+    ----------
+    name
+        What the user loaded.
+    batch_size
+        Windows to encode at once.
+    even
+        Whether all windows of a batch have one width, so that no row depends on its batch; costs where a call should
+        be large, as on an accelerator.
+    lock
+        Held while a text is tokenized.
     """
 
-    def __init__(
-        self, *, name: str, tokenizer: Any, device: torch.device, batch_size: int | None, route: Route
-    ) -> None:
-        if not getattr(tokenizer, "is_fast", False):
-            raise ValueError(
-                f"{name!r} has no fast tokenizer ({type(tokenizer).__name__}), so its tokens have no character "
-                "positions; convert it with transformers' `AutoTokenizer.from_pretrained(..., use_fast=True)` or "
-                "take another model"
-            )
+    def __init__(self, *, name: str, batch_size: int, even: bool, lock: threading.Lock) -> None:
         self.name = name
-        self.route = route
+        self.batch_size = batch_size
         self.calibration: Calibration | None = None
-        usual = _OPENVINO_BATCH if route.engine == "openvino" else _CPU_BATCH
-        self.batch_size = batch_size or (usual if device.type == "cpu" else _ACCELERATOR_BATCH)
-        self._tokenizer = tokenizer
-        with _LOCKS_LOCK:
-            self._lock = _LOCKS.setdefault(tokenizer, threading.Lock())
+        # Makes it again in another process, from a name or a folder; the calibration may have been changed here.
+        self.recipe: Callable[[Calibration | None], Encoder] | None = None
+        self._even = even
+        self._lock = lock
         self._warned: set[str] = set()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, dim={self.dim}, route={str(self.route)!r})"
 
     @property
     @abstractmethod
@@ -84,30 +77,34 @@ class TokenEncoder(ABC):
         """Tokens that the tokenizer may give, its control tokens included: never more than there are positions."""
 
     @abstractmethod
-    def _prompt(self, task: str) -> str:
-        """Text that is put in front of every input."""
+    def _tokenize(self, texts: Sequence[str], task: str) -> list[NDArray[np.int32]]:
+        """Spans of all tokens of each text, (tokens, 2) each, uncut; the caller holds the lock.
+
+        Those of control tokens and of the prompt end at 0. The prompt is in front, as it will be for the model: a
+        text's tokens depend on what they follow.
+        """
 
     @abstractmethod
-    def _marker_ids(self) -> set[int]:
-        """Ids that mark a task, such as ColBERT's ``[Q]`` and ``[D]``."""
+    def _names(self, ids: Sequence[int]) -> list[str]:
+        """Tokens as the tokenizer writes them."""
 
     @abstractmethod
-    def _forward(self, slices: list[str], starts: list[int], task: str) -> list[EncodedWindow]:
-        """Encode slices that fit the model; `starts` are their places in their texts."""
+    def _forward(self, slices: list[str], starts: list[int], task: str, width: int | None) -> list[EncodedWindow]:
+        """Encode slices that fit the model; `starts` are their places in their texts.
 
-    @cached_property
-    def _control_ids(self) -> NDArray[np.int64]:
-        """Ids that stand for no text, also where a text spells them out."""
-        # The unknown token stands for real characters; all others control the model.
-        control = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
-        return np.array(sorted(control | self._marker_ids()), dtype=np.int64)
+        `width` is how many tokens wide the batch has to be, None as wide as its longest slice.
+        """
 
     def encode_queries(self, texts: Sequence[str]) -> list[TokenEmbeddings]:
         """Encode queries; one that is longer than the model's limit warns with the words that were cut."""
         texts = _checked(texts)
-        plan = [PlannedWindow(i, 0, len(text), len(text)) for i, text in enumerate(texts)]
+        cleaned = [clean_surrogates(text) for text in texts]
+        limit = self._limit("query")
+        with self._lock:
+            counts = [min(len(spans), limit) for spans in self._tokenize(cleaned, "query")] if texts else []
+        plan = [PlannedWindow(i, 0, len(text), counts[i]) for i, text in enumerate(texts)]
         results: list[TokenEmbeddings | None] = [None] * len(texts)
-        for planned, window in self._encode([clean_surrogates(text) for text in texts], plan, "query"):
+        for planned, window in self._encode(cleaned, plan, "query"):
             text = texts[planned.text]
             results[planned.text] = self._assemble(text, [window])
             if window.full and text not in self._warned:
@@ -122,6 +119,16 @@ class TokenEncoder(ABC):
             for first in range(0, len(texts), _SLAB):
                 results.extend(self._encode_slab(texts[first : first + _SLAB], progress))
         return results
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TokenEncoder:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._reduce_model() if self.recipe is None else (self.recipe, (self.calibration,))
+
+    def _reduce_model(self) -> tuple[Any, ...]:
+        """How an encoder around a model that the user loaded is pickled."""
+        raise TypeError(f"{self.name!r} cannot be pickled: load it by its name or from a folder")
 
     def _encode_slab(self, texts: Sequence[str], progress: Any) -> list[TokenEmbeddings]:
         cleaned = [clean_surrogates(text) for text in texts]
@@ -142,7 +149,7 @@ class TokenEncoder(ABC):
     def _plan(self, texts: Sequence[str]) -> list[PlannedWindow]:
         limit = self._limit("document")
         with self._lock:
-            encoded = self._tokenize(["", *texts])
+            encoded = self._tokenize(["", *texts], "document")
             overhead = len(encoded[0])
             if overhead >= limit:
                 raise ValueError(
@@ -152,34 +159,32 @@ class TokenEncoder(ABC):
             return [
                 PlannedWindow(i, *window)
                 for i, (text, offsets) in enumerate(zip(texts, encoded[1:], strict=True))
-                for window in plan_windows(text, offsets, limit, lambda part: self._tokenize([part])[0])
+                for window in plan_windows(text, offsets, limit, lambda part: self._tokenize([part], "document")[0])
             ]
-
-    def _tokenize(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        """Spans of all tokens of each document, (tokens, 2) each, uncut; the caller holds the lock.
-
-        The prompt is in front, as it will be for the model: a text's tokens depend on what they follow.
-        """
-        prompt = self._prompt("document")
-        encoded = self._tokenizer(
-            [prompt + text for text in texts], truncation=False, return_offsets_mapping=True, verbose=False
-        )
-        return [
-            np.maximum(np.array(offsets, dtype=np.int32).reshape(-1, 2) - len(prompt), 0)
-            for offsets in encoded["offset_mapping"]
-        ]
 
     def _encode(
         self, texts: Sequence[str], plan: Sequence[PlannedWindow], task: str
     ) -> Iterator[tuple[PlannedWindow, EncodedWindow]]:
-        """Encode planned windows, longest first, in batches that hardly pad."""
-        for batch in batches(sorted(plan, key=lambda planned: -planned.tokens), self.batch_size):
+        """Encode planned windows, the longest first."""
+        for batch, width in self._batches(plan, task):
             slices = [texts[planned.text][planned.start : planned.end] for planned in batch]
-            yield from zip(batch, self._forward(slices, [planned.start for planned in batch], task), strict=True)
+            windows = self._forward(slices, [planned.start for planned in batch], task, width)
+            yield from zip(batch, windows, strict=True)
+
+    def _batches(self, plan: Sequence[PlannedWindow], task: str) -> Iterator[tuple[list[PlannedWindow], int | None]]:
+        if not self._even:
+            for batch in mixed_batches(plan, self.batch_size):
+                yield batch, None
+            return
+        limit = self._limit(task)
+        # Padding may become expansion in a query: only queries of one length share a batch.
+        widths = [each.tokens if task == "query" else padded_width(each.tokens, limit) for each in plan]
+        for batch, width in even_batches(plan, widths, self.batch_size):
+            yield batch, None if task == "query" else width
 
     def _assemble(self, text: str, windows: list[EncodedWindow]) -> TokenEmbeddings:
         ids = [token for window in windows for token in window.ids.tolist()]
-        return assemble(text, windows, self._tokenizer.convert_ids_to_tokens(ids))
+        return assemble(text, windows, self._names(ids))
 
     def _warn_of_cut(self, text: str, *, reached: int) -> None:
         """Say once for each query which words were not read to their end."""
@@ -195,22 +200,6 @@ class TokenEncoder(ABC):
             f"not searched for: {cut!r}",
             stacklevel=3,
         )
-
-
-def positions(transformer: Any) -> int | None:
-    """How many tokens a transformer has positions for; None if it does not say."""
-    limit = getattr(transformer.config, "max_position_embeddings", None)
-    if not isinstance(limit, int) or limit < 1:  # a table of -1 positions, as XLNet has, is none
-        return None
-    if not isinstance(transformer, torch.nn.Module):  # exported: its layers are seen in a copy without weights
-        with torch.device("meta"):
-            transformer = AutoModel.from_config(transformer.config)  # type: ignore[no-untyped-call]
-    for module in transformer.modules():
-        # RoBERTa's family counts positions from its padding id on.
-        padding = getattr(module, "padding_idx", None)
-        if isinstance(padding, int) and isinstance(getattr(module, "position_embeddings", None), torch.nn.Embedding):
-            return limit - padding - 1
-    return limit
 
 
 def _checked(texts: Sequence[str]) -> list[str]:

@@ -1,0 +1,104 @@
+"""The table of backends: a line for each way to make encoders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from latelens.encoders.calibration import Calibration, packaged_calibration
+from latelens.encoders.options import BackendName, EncoderOptions
+from latelens.encoders.reading import TokenEncoder
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to make encoders.
+
+    Attributes
+    ----------
+    name
+        What ``load_encoder(backend=...)`` calls it.
+    module
+        Imported once the backend is chosen, never before; its ``load(model, options)`` makes the encoder.
+    claims
+        Which names, folders and objects it takes.
+    installed
+        Whether what it needs is here; imports nothing.
+    install
+        The command that installs it.
+    """
+
+    name: BackendName
+    module: str
+    claims: Callable[[Any], bool]
+    installed: Callable[[], bool]
+    install: str
+
+
+def _is_checkpoint(_: Any) -> bool:
+    return True
+
+
+# The first that claims a model and is installed takes it.
+BACKENDS = (
+    Backend(
+        "sentence-transformers",
+        "latelens.encoders.local.sentence_transformers",
+        claims=_is_checkpoint,
+        installed=lambda: _major("sentence-transformers") >= 6,
+        install="pip install 'sentence-transformers>=6,<7'",
+    ),
+    Backend(
+        "pylate",
+        "latelens.encoders.local.pylate",
+        claims=_is_checkpoint,
+        installed=lambda: _major("pylate") >= 1 and _major("sentence-transformers") == 5,
+        install="pip install 'latelens[pylate]'` in an environment without sentence-transformers 6",
+    ),
+)
+
+
+def open_encoder(model: Any, options: EncoderOptions) -> TokenEncoder:
+    """Make an encoder with the backend that takes the model, and give it its calibration."""
+    calibration = options.get("calibration")
+    if isinstance(calibration, str | os.PathLike):
+        calibration = Calibration.load(calibration)
+    module = import_module(_backend(model, options.get("backend", "auto")).module)
+    encoder: TokenEncoder = module.load(model, options)
+    by_name = isinstance(model, str | os.PathLike) and not Path(model).is_dir()
+    encoder.calibration = packaged_calibration(encoder.name) if calibration is None and by_name else calibration
+    return encoder
+
+
+def check_backend(name: str) -> None:
+    """Refuse a name that is in no line of the table."""
+    names = ["auto", *(backend.name for backend in BACKENDS)]
+    if name not in names:
+        raise ValueError(f"backend must be {', '.join(map(repr, names[:-1]))} or {names[-1]!r}, got {name!r}")
+
+
+def _backend(model: Any, name: str) -> Backend:
+    """The backend of that name, or the first that takes the model."""
+    wanted = [backend for backend in BACKENDS if name in ("auto", backend.name) and backend.claims(model)]
+    for backend in wanted:
+        if backend.installed():
+            return backend
+    here = ", ".join(f"{each} {_version(each) or 'missing'}" for each in ("sentence-transformers", "pylate"))
+    commands = "`, or `".join(backend.install for backend in wanted)
+    raise ImportError(f"backend={name!r} does not go with what is installed ({here}): run `{commands}`")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _major(distribution: str) -> int:
+    """First number of the installed version; 0 where it is not installed."""
+    return int(_version(distribution).partition(".")[0] or 0)

@@ -1,0 +1,158 @@
+"""Opening a checkpoint by its name or folder: where it is, what it was trained for, and the route that takes it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from latelens.encoders.catalogue import say_licence
+from latelens.encoders.local.routes import Route, routes
+from latelens.encoders.offline import OFFLINE_MODEL, offline_model_path
+from latelens.encoders.options import EncoderOptions
+
+_log = logging.getLogger(__name__)
+
+# What a late-interaction checkpoint writes into config_sentence_transformers.json, by PyLate's versions.
+_PYLATE_KEYS = {"query_prefix", "document_prefix", "query_length", "document_length", "do_query_expansion"}
+_EXAMPLE = "lightonai/LateOn"
+
+
+def open_checkpoint(
+    model: str | os.PathLike[str], options: EncoderOptions, open_model: Callable[..., Any], *, exports: bool
+) -> tuple[Any, Route]:
+    """Open a name or a folder with a library's `open_model`; `exports` says whether it can run a model outside torch.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model or device.
+    """
+    device = _device(options.get("device"))
+    wanted = routes(
+        engine=options.get("engine", "torch"),
+        dtype=options.get("dtype"),
+        speed=options.get("speed", "exact"),
+        device=device,
+        exports=exports,
+    )
+    name = os.fspath(model)
+    say_licence(name)
+    where = str(offline_model_path()) if name == OFFLINE_MODEL else _existing(name)
+    source: dict[str, Any] = {
+        "revision": options.get("revision"),
+        "local_files_only": options.get("local_files_only", False),
+    }
+    late = _is_late_interaction(where, **source)
+    trusted = options.get("trust_remote_code", False)
+    rest = {"late": late, "device": device, "trust_remote_code": trusted, **source}
+    return _by_first_route(open_model, where, wanted, options.get("model_kwargs"), **rest)
+
+
+def name_of(model: Any) -> str:
+    """What a model that the user loaded calls itself."""
+    card = getattr(model, "model_card_data", None)
+    return str(getattr(card, "base_model", None) or type(model).__name__)
+
+
+def _by_first_route(
+    open_model: Callable[..., Any],
+    where: str,
+    wanted: Sequence[Route],
+    model_kwargs: Mapping[str, Any] | None,
+    **rest: Any,
+) -> tuple[Any, Route]:
+    for route, following in zip_longest(wanted, wanted[1:]):
+        try:
+            with warnings.catch_warnings(), _without_bar():
+                warnings.filterwarnings("ignore", module="transformers")  # an export that goes well warns often
+                loaded = open_model(where, **rest, **route.options(model_kwargs))
+            _log.info("%s runs on %s", where, route)
+            return loaded, route
+        except Exception as error:
+            if following is None:
+                raise
+            warnings.warn(f"{where!r} does not run on {route} ({error}); using {following}", stacklevel=3)
+    raise AssertionError("there is always a route")
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Leave out transformers' bar over the weights, which ends in a second; that of a download stays."""
+    from transformers.utils import logging as transformers_logging
+
+    set_hook = getattr(transformers_logging, "set_tqdm_hook", None)
+    if set_hook is None:  # before transformers 5
+        yield
+        return
+
+    def hook(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        hidden = {"disable": True} if kwargs.get("desc") == "Loading weights" else {}
+        return make(*args, **{**kwargs, **hidden}) if before is None else before(make, args, {**kwargs, **hidden})
+
+    before = set_hook(hook)
+    try:
+        yield
+    finally:
+        set_hook(before)
+
+
+def _device(device: str | None) -> str | None:
+    import torch
+
+    try:
+        return None if device is None else str(torch.device(device))
+    except RuntimeError as error:
+        raise ValueError(
+            f"there is no device {device!r}; give 'cpu', 'cuda', 'cuda:0', 'mps' or None, which takes an accelerator "
+            "where there is one"
+        ) from error
+
+
+def _existing(name: str) -> str:
+    """Refuse a path that is not there before a hub is asked for it."""
+    path = Path(name).expanduser()
+    if name.strip() and path.is_dir():  # an empty name would be the current folder
+        return str(path)
+    if not name.strip() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise ValueError(
+            f"there is no model folder {name!r}; give a folder that a model was saved to, a hub id such as "
+            f"{_EXAMPLE!r}, or {OFFLINE_MODEL!r}"
+        )
+    return name
+
+
+def _is_late_interaction(where: str, *, revision: str | None, local_files_only: bool) -> bool:
+    """Whether a checkpoint was trained token-wise; if not, sentence-transformers would add a random projection."""
+    from sentence_transformers.util import load_file_path
+
+    configs: dict[str, dict[str, Any]] = {}
+    try:
+        for file in ("config_sentence_transformers.json", "config.json"):
+            path = load_file_path(where, file, revision=revision, local_files_only=local_files_only)
+            configs[file] = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    except Exception as error:
+        raise ValueError(_not_found(where, error)) from error
+    saved, config = configs["config_sentence_transformers.json"], configs["config.json"]
+    if not saved and not config:
+        raise ValueError(_not_found(where, "it has no config.json, here or in the local cache"))
+    architectures = config.get("architectures") or []
+    return (
+        saved.get("model_type") in ("ColBERT", "MultiVectorEncoder")
+        or bool(_PYLATE_KEYS & saved.keys())
+        or any(name == "HF_ColBERT" or name.endswith("ForRetrieval") for name in architectures)
+    )
+
+
+def _not_found(where: str, reason: object) -> str:
+    first_line = (str(reason).splitlines() or [""])[0]
+    return (
+        f"could not find the model {where!r} ({first_line}); check the name and the network, give a local folder, or "
+        f"use {OFFLINE_MODEL!r} (`pip install 'latelens[offline]'`)"
+    )

@@ -1,0 +1,91 @@
+"""What `load_encoder` is told beside the model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+from latelens.encoders.calibration import Calibration
+
+BackendName = Literal["auto", "sentence-transformers", "pylate"]
+Engine = Literal["torch", "openvino"]
+Speed = Literal["exact", "fast"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+class EncoderOptions(TypedDict, total=False):
+    """The keyword arguments of `load_encoder`, which tells what each means."""
+
+    backend: BackendName
+    device: str | None
+    batch_size: int | None
+    speed: Speed
+    engine: Engine
+    dtype: Dtype | None
+    revision: str | None
+    local_files_only: bool
+    trust_remote_code: bool
+    model_kwargs: Mapping[str, Any] | None
+    calibration: Calibration | str | os.PathLike[str] | None
+
+
+DEFAULTS = EncoderOptions(
+    backend="auto",
+    device=None,
+    batch_size=None,
+    speed="exact",
+    engine="torch",
+    dtype=None,
+    revision=None,
+    local_files_only=False,
+    trust_remote_code=False,
+    model_kwargs=None,
+    calibration=None,
+)
+
+
+def check_options(options: EncoderOptions) -> None:
+    """Refuse unknown names and values that mean nothing; loads nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The message names the option and its value.
+    """
+    known = EncoderOptions.__annotations__
+    if unknown := sorted(options.keys() - known.keys()):
+        raise TypeError(f"load_encoder has no option {unknown[0]!r}; choose from {', '.join(sorted(known))}")
+    size, device = options.get("batch_size"), options.get("device")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
+        raise TypeError(f"batch_size must be an int or None, got {type(size).__name__}: {size!r:.80}")
+    if size is not None and size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {size}")
+    if device is not None and not isinstance(device, str):
+        raise TypeError(f"device must be a str such as 'cuda' or None, got {type(device).__name__}: {device!r:.80}")
+    _check_calibration(options.get("calibration"))
+    _check_route(options.get("engine", "torch"), options.get("dtype"), options.get("speed", "exact"))
+
+
+def _check_calibration(calibration: object) -> None:
+    if calibration is not None and not isinstance(calibration, Calibration | str | os.PathLike):
+        raise TypeError(
+            f"calibration must be a Calibration, the path of a file or None, got {type(calibration).__name__}: "
+            f"{calibration!r:.80}"
+        )
+
+
+def _check_route(engine: str, dtype: str | None, speed: str) -> None:
+    if speed not in ("exact", "fast"):
+        raise ValueError(f"speed must be 'exact' or 'fast', got {speed!r}")
+    if engine == "onnx":
+        raise ValueError(
+            "engine='onnx' is not to be had: no release of optimum-onnx goes with transformers 5; "
+            "use engine='openvino' (`pip install 'latelens[fast]'`)"
+        )
+    if engine not in ("torch", "openvino"):
+        raise ValueError(f"engine must be 'torch' or 'openvino', got {engine!r}")
+    if dtype not in (None, "float32", "bfloat16", "float16"):
+        raise ValueError(f"dtype must be one of 'float32', 'bfloat16', 'float16' or None, got {dtype!r}")
+    if speed == "fast" and (engine != "torch" or dtype is not None):
+        raise ValueError(f"speed='fast' chooses engine and dtype itself; got engine={engine!r} and dtype={dtype!r}")
