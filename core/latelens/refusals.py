@@ -1,9 +1,12 @@
-"""How a refusal names the value that it refuses."""
+"""How a refusal names the value that it refuses, and a warning the line that caused it."""
 
 from __future__ import annotations
 
 import reprlib
+import sys
+import warnings
 
+_OURS = {"latelens", "langchain_latelens", "llama_index_latelens"}
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 80, 80
 
@@ -19,3 +22,11 @@ def described(value: object) -> str:
     except Exception:  # a number of more digits than Python writes, or a class whose repr fails
         return type(value).__name__
     return f"{type(value).__name__}: {shown}"
+
+
+def warn_caller(message: str) -> None:
+    """Warn at the line outside of latelens that led here, however many of our functions lie between."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)

@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from dataclasses import dataclass
 
 from latelens.encoders.offline import OFFLINE_MODEL
+from latelens.refusals import warn_caller
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,9 @@ def say_licence(name: str) -> None:
     """Warn if the model of that name may not be used commercially; `load_encoder` calls this before a download."""
     for model in _MODELS:
         if model.name.casefold() == name.casefold() and model.licence and "-NC" in model.licence:
-            warnings.warn(
+            warn_caller(
                 f"{model.name} is published under {model.licence}: its weights may not be used commercially unless "
-                "its authors grant you another licence; latelens.list_models() shows the licences of other models",
-                stacklevel=3,  # the caller of load_encoder
+                "its authors grant you another licence; latelens.list_models() shows the licences of other models"
             )
 
 

@@ -16,6 +16,7 @@ from latelens.encoders.catalogue import say_licence
 from latelens.encoders.local.routes import Route, routes
 from latelens.encoders.offline import OFFLINE_MODEL, offline_model_path
 from latelens.encoders.options import EncoderOptions
+from latelens.refusals import warn_caller
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def _by_first_route(
         except Exception as error:
             if following is None:
                 raise
-            warnings.warn(f"{where!r} does not run on {route} ({error}); using {following}", stacklevel=3)
+            warn_caller(f"{where!r} does not run on {route} ({error}); using {following}")
     raise AssertionError("there is always a route")
 
 
