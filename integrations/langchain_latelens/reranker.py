@@ -16,6 +16,11 @@ from langchain_core.callbacks import (
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.retrievers import BaseRetriever, RetrieverLike
 from langchain_core.runnables import Runnable, run_in_executor
+from langchain_core.runnables.config import (
+    ensure_config,
+    get_async_callback_manager_for_config,
+    get_callback_manager_for_config,
+)
 from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, model_validator
 from typing_extensions import Self, Unpack
 
@@ -61,6 +66,9 @@ class LateInteractionRerank(BaseDocumentCompressor):
         A torch device; None takes an accelerator where there is one.
     show_progress
         Show a progress bar while documents are encoded.
+    metadata_keys
+        Metadata to read before each text, such as ``["title"]``, as lines ``title: Louvre``: it counts in the score.
+        Evidence stays in the bare text; what matched in metadata stands under ``"in_metadata"``, with its key.
     """
 
     model: Any = DEFAULT_MODEL
@@ -72,6 +80,7 @@ class LateInteractionRerank(BaseDocumentCompressor):
     batch_size: int | None = None
     device: str | None = None
     show_progress: bool = False
+    metadata_keys: Sequence[str] = ()
 
     _made: Reranker = PrivateAttr()
 
@@ -92,7 +101,9 @@ class LateInteractionRerank(BaseDocumentCompressor):
         return self._made
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and RerankOptions.of(other) == RerankOptions.of(self)
+        return type(other) is type(self) and (
+            (RerankOptions.of(other), other.metadata_keys) == (RerankOptions.of(self), self.metadata_keys)
+        )
 
     @field_serializer("model")
     def _model_name(self, model: Any) -> str:
@@ -114,10 +125,10 @@ class LateInteractionRerank(BaseDocumentCompressor):
         ``top_n``, ``explain``, ``min_score`` and ``min_relevance`` may be asked otherwise for this call.
         """
         reranker, documents = self._reranker.asked(asked), _checked(documents)
-        manager = CallbackManager.configure(inheritable_callbacks=callbacks)
+        manager = _manager(callbacks)
         run = manager.on_chain_start(None, {"query": query, "documents": documents}, name=type(self).__name__)
         try:
-            results = _rerank(reranker, documents, query)
+            results = _rerank(reranker, documents, query, self.metadata_keys)
         except BaseException as error:
             run.on_chain_error(error)
             raise
@@ -133,10 +144,10 @@ class LateInteractionRerank(BaseDocumentCompressor):
     ) -> list[Document]:
         """Like `compress_documents`, off the event loop."""
         reranker, documents = self._reranker.asked(asked), _checked(documents)
-        manager = AsyncCallbackManager.configure(inheritable_callbacks=callbacks)
+        manager = _async_manager(callbacks)
         run = await manager.on_chain_start(None, {"query": query, "documents": documents}, name=type(self).__name__)
         try:
-            results = await run_in_executor(None, _rerank, reranker, documents, query)
+            results = await run_in_executor(None, _rerank, reranker, documents, query, self.metadata_keys)
         except BaseException as error:
             await run.on_chain_error(error)
             raise
@@ -230,18 +241,37 @@ def names_taken(retriever: Any) -> set[str] | None:
     return parameters.keys() - {"self", "query", "run_manager"}
 
 
+def _manager(callbacks: Callbacks | None) -> CallbackManager:
+    """The run that calls is the parent: named by its callbacks, else by the context, as inside a `RunnableLambda`."""
+    if callbacks is None:
+        return get_callback_manager_for_config(ensure_config())
+    return CallbackManager.configure(inheritable_callbacks=callbacks)
+
+
+def _async_manager(callbacks: Callbacks | None) -> AsyncCallbackManager:
+    if callbacks is None:
+        return get_async_callback_manager_for_config(ensure_config())
+    return AsyncCallbackManager.configure(inheritable_callbacks=callbacks)
+
+
 def _checked(documents: Iterable[Document]) -> list[Document]:
     return listed("documents", documents, Document, wrap=WRAP)
 
 
-def _rerank(reranker: Reranker, documents: Sequence[Document], query: str) -> list[Document]:
-    found = reranker.rerank(query, [_given(document) for document in documents])
+def _rerank(reranker: Reranker, documents: Sequence[Document], query: str, keys: Sequence[str]) -> list[Document]:
+    found = reranker.rerank(query, [_given(document, keys) for document in documents])
     return [_copy(documents[one.index], one) for one in found]
 
 
-def _given(document: Document) -> Given:
+def _given(document: Document, keys: Sequence[str]) -> Given:
     metadata = document.metadata
-    return Given(document.page_content, metadata, score=metadata.get(SCORE_KEY), start=metadata.get(START_KEY))
+    return Given(
+        document.page_content,
+        metadata,
+        score=metadata.get(SCORE_KEY),
+        start=metadata.get(START_KEY),
+        lines=[(key, f"{key}: {metadata[key]}") for key in keys if key in metadata],
+    )
 
 
 def _copy(document: Document, found: Reranked) -> Document:

@@ -44,6 +44,17 @@ def text_of(node: BaseNode) -> str:
     return node.get_content(metadata_mode=MetadataMode.NONE)
 
 
+def shown_keys(node: BaseNode, mode: MetadataMode) -> list[str]:
+    """The keys of the metadata that a mode shows, in order, without ours."""
+    excluded = {
+        MetadataMode.EMBED: node.excluded_embed_metadata_keys,
+        MetadataMode.LLM: node.excluded_llm_metadata_keys,
+        MetadataMode.ALL: [],
+        MetadataMode.NONE: list(node.metadata),
+    }[mode]
+    return [key for key in plain_metadata(node) if key not in excluded]
+
+
 def start_in_document(node: BaseNode) -> int | None:
     """Where a node begins in its document; None where it does not say, or what it says cannot be so.
 

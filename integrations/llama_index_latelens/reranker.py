@@ -18,7 +18,7 @@ from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from typing_extensions import Self, Unpack
 
 from latelens.bridge.arguments import listed
@@ -28,7 +28,7 @@ from latelens.encoders.cache import describe_cache
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from llama_index_latelens.evidence import with_metadata
-from llama_index_latelens.nodes import start_in_document, text_of
+from llama_index_latelens.nodes import shown_keys, start_in_document, text_of
 
 dispatcher = get_dispatcher(__name__)
 
@@ -61,6 +61,10 @@ class LateInteractionRerank(BaseNodePostprocessor):
         A torch device; None takes an accelerator where there is one.
     show_progress
         Show a progress bar while nodes are encoded.
+    metadata_mode
+        Metadata to read before each text, as lines ``title: Louvre``: it counts in the score. ``MetadataMode.EMBED``
+        and ``LLM`` leave out what the node excludes there. Evidence stays in the bare text; what matched in metadata
+        stands under ``"in_metadata"``, with its key.
     """
 
     model: Any = DEFAULT_MODEL
@@ -72,6 +76,7 @@ class LateInteractionRerank(BaseNodePostprocessor):
     batch_size: int | None = None
     device: str | None = None
     show_progress: bool = False
+    metadata_mode: MetadataMode = MetadataMode.NONE
 
     _made: Reranker = PrivateAttr()
 
@@ -92,7 +97,9 @@ class LateInteractionRerank(BaseNodePostprocessor):
         return self._made
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and RerankOptions.of(other) == RerankOptions.of(self)
+        return type(other) is type(self) and (
+            (RerankOptions.of(other), other.metadata_mode) == (RerankOptions.of(self), self.metadata_mode)
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """The framework leaves out of a pickle what cannot be pickled: a model would come back as the default one."""
@@ -185,7 +192,7 @@ class LateInteractionRerank(BaseNodePostprocessor):
         return await asyncio.to_thread(self._postprocess_nodes, nodes, query_bundle)
 
     def _rerank(self, nodes: Sequence[NodeWithScore], query: str) -> list[NodeWithScore]:
-        found = self._reranker.rerank(query, [_given(node) for node in nodes])
+        found = self._reranker.rerank(query, [_given(node, self.metadata_mode) for node in nodes])
         return [
             NodeWithScore(node=with_metadata(nodes[one.index].node, one.metadata), score=one.score) for one in found
         ]
@@ -197,6 +204,8 @@ def _checked(nodes: Iterable[NodeWithScore]) -> list[NodeWithScore]:
     )
 
 
-def _given(found: NodeWithScore) -> Given:
+def _given(found: NodeWithScore, mode: MetadataMode) -> Given:
     node = found.node
-    return Given(text_of(node), node.metadata, score=found.score, start=start_in_document(node))
+    keys = shown_keys(node, mode)
+    lines = [(key, node.metadata_template.format(key=key, value=str(node.metadata[key]))) for key in keys]
+    return Given(text_of(node), node.metadata, score=found.score, start=start_in_document(node), lines=lines)

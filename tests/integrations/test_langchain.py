@@ -102,6 +102,23 @@ async def test_reranking_is_a_traced_child_run() -> None:
         assert len(recorder.ended) == 1
 
 
+async def test_inside_a_function_of_a_chain_reranking_is_a_child_of_the_chain() -> None:
+    reranker = LateInteractionRerank(model=FakeEncoder())
+
+    def step(documents: list[Document]) -> list[Document]:
+        return reranker.compress_documents(documents, QUERY)
+
+    async def astep(documents: list[Document]) -> list[Document]:
+        return await reranker.acompress_documents(documents, QUERY)
+
+    recorder = Recorder()
+    config: Any = {"callbacks": [recorder], "tags": ["mine"]}
+    RunnableLambda(step).invoke(DOCUMENTS, config)
+    assert recorder.parents_of("LateInteractionRerank") == ["step"]
+    await RunnableLambda(astep, name="astep").ainvoke(DOCUMENTS, config)
+    assert recorder.parents_of("LateInteractionRerank") == ["step", "astep"]
+
+
 async def test_a_failing_rerank_ends_its_run_with_the_error() -> None:
     reranker = LateInteractionRerank(model="nobody/no-such-model")
     recorder = Recorder()

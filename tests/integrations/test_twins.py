@@ -44,6 +44,7 @@ def test_both_take_the_same_arguments_in_the_same_order() -> None:
         [(name, field.default) for name, field in side.Rerank.model_fields.items() if name != "callback_manager"]
         for side in (LangChainSide, LlamaIndexSide)
     ]
+    assert [signature.pop()[0] for signature in signatures] == ["metadata_keys", "metadata_mode"]
     assert signatures[0] == signatures[1]
     assert [name for name, _ in signatures[0]] == [
         "model", "top_n", "explain_mode", "min_score", "min_relevance",

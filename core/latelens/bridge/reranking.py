@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
 from latelens.bridge.arguments import check_names
+from latelens.bridge.headings import Headed, headed, in_bare_text, matches_in_metadata, without_words
 from latelens.bridge.metadata import earlier_score, to_metadata
 from latelens.bridge.sources import start_of
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache import CacheSetting, EmbeddingCache, open_cache
 from latelens.encoders.lazy import LazyEncoder
+from latelens.explanation.evidence import find_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode, Ranked
 from latelens.ranking import check_options, rerank
@@ -56,12 +58,16 @@ class RerankAsked(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Given:
-    """A chunk as a framework holds it: its bare text, its metadata, the score that retrieval gave, and its start."""
+    """A chunk as a framework holds it: its bare text, its metadata, the score that retrieval gave, and its start.
+
+    `lines` of metadata, each with its key, are read before the text.
+    """
 
     text: str
     metadata: Mapping[str, Any]
     score: object = None
     start: object = None
+    lines: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -104,19 +110,24 @@ class Reranker:
     def rerank(self, query: str, chunks: Sequence[Given]) -> list[Reranked]:
         """The best chunks for a query, best first, each with what travels with it."""
         options = self.options
+        texts = [headed(chunk.text, chunk.lines) for chunk in chunks]
         ranking = rerank(
             query,
-            [chunk.text for chunk in chunks],
+            [text.text for text in texts],
             self.encoder,
             top_n=options.top_n,
-            explain=options.explain_mode,
+            explain="off",
             min_score=options.min_score,
             min_relevance=options.min_relevance,
             cache=self.cache,
             show_progress=options.show_progress,
         )
         return [
-            Reranked(ranked.index, ranked.score, self._describe(query, chunks[ranked.index], ranked, rank))
+            Reranked(
+                ranked.index,
+                ranked.score,
+                self._describe(query, chunks[ranked.index], texts[ranked.index], ranked, rank),
+            )
             for rank, ranked in enumerate(ranking, start=1)
         ]
 
@@ -124,11 +135,14 @@ class Reranker:
         """Every match between a query and one text."""
         return rerank(query, [text], self.encoder, explain="off", cache=self.cache)[0].explanation
 
-    def _describe(self, query: str, chunk: Given, ranked: Ranked, rank: int) -> dict[str, Any] | None:
+    def _describe(self, query: str, chunk: Given, text: Headed, ranked: Ranked, rank: int) -> dict[str, Any] | None:
         if self.options.explain_mode == "off":
             return None
-        return to_metadata(
-            ranked,
+        explanation = in_bare_text(ranked.explanation, text)
+        in_metadata = matches_in_metadata(ranked.explanation, text) if text.keys else []
+        evidence = without_words(find_evidence(explanation), in_metadata)
+        found = to_metadata(
+            replace(ranked, explanation=explanation, evidence=evidence),
             query=query,
             model=self.encoder.name,
             rank=rank,
@@ -136,3 +150,4 @@ class Reranker:
             source_start=start_of(chunk.start),
             tokens=self.options.explain_mode == "tokens",
         )
+        return {**found, "in_metadata": in_metadata} if text.keys else found
