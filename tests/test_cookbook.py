@@ -69,7 +69,7 @@ def test_the_index_lists_every_page_once_and_no_other() -> None:
     listed = re.findall(r"\]\(([\w.-]+)\)", (COOKBOOK / "README.md").read_text(encoding="utf-8"))
     here = [path.name for path in (*PAGES, COOKBOOK / "quickstart.py")]
     assert sorted(listed) == sorted(here)
-    assert len(PAGES) == 9
+    assert len(PAGES) >= 15
 
 
 def run(page: Path, folder: Path) -> Any:
