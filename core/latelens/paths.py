@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from latelens.refusals import described
+
 
 def checked_folder(path: str | os.PathLike[str], *, none: str) -> Path:
     """The folder, which need not be there; a file is refused. `none` tells what None does in place of a path."""
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must name a folder or be None, got {type(path).__name__}: {path!r:.80}")
+        raise TypeError(f"path must name a folder or be None, got {described(path)}")
     if not os.fspath(path) or "\0" in os.fspath(path):
         raise ValueError(f"path must name a folder, got {path!r}; None {none}")
-    folder = Path(path).expanduser()
-    if folder.exists() and not folder.is_dir():
+    folder = Path(os.fsdecode(path)).expanduser()
+    try:
+        is_file = folder.exists() and not folder.is_dir()
+    except OSError as error:  # a name that is too long, or a folder above that may not be entered
+        raise ValueError(
+            f"path must name a folder, got {str(path)!r:.80} ({error.strerror}); choose another"
+        ) from error
+    if is_file:
         raise ValueError(f"path must name a folder, but {str(path)!r} is a file; choose another place")
     return folder

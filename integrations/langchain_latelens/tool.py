@@ -10,7 +10,7 @@ from langchain_core.retrievers import RetrieverLike
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
-from latelens.bridge.quotes import Found, numbered_quotes
+from latelens.bridge.quotes import Found, QuoteNumbers, numbered_quotes
 
 
 class EvidenceQuery(BaseModel):
@@ -19,7 +19,14 @@ class EvidenceQuery(BaseModel):
     query: str = Field(description="What to find, as a question or a phrase.")
 
 
-def create_evidence_tool(retriever: RetrieverLike, name: str, description: str) -> BaseTool:
+def create_evidence_tool(
+    retriever: RetrieverLike,
+    name: str,
+    description: str,
+    *,
+    numbers: QuoteNumbers | None = None,
+    name_unmatched: bool = False,
+) -> BaseTool:
     """Make a tool that answers a query with numbered quotes, each a sentence of evidence with its source.
 
     The model reads the quotes; ``ToolMessage.artifact`` holds the documents with scores and evidence, which
@@ -32,15 +39,25 @@ def create_evidence_tool(retriever: RetrieverLike, name: str, description: str) 
         A `LateInteractionRetriever`, or any retriever whose documents were reranked.
     name, description
         What the model is told of the tool.
+    numbers
+        Counts the quotes: several calls in a conversation never give one number to two quotes. Each tool has its own
+        by default; give one `QuoteNumbers` to all evidence tools of an agent, and reset it for a new conversation.
+    name_unmatched
+        End with a line that names the query's content words that nothing quoted has a close wording for.
     """
+    counted = numbers or QuoteNumbers()
+
+    def quote(query: str, documents: Sequence[Document]) -> str:
+        found = [Found(document.id, document.page_content, document.metadata) for document in documents]
+        return numbered_quotes(query, found, numbers=counted, name_unmatched=name_unmatched)
 
     def find(query: str, callbacks: Callbacks = None) -> tuple[str, list[Document]]:
         documents = retriever.invoke(query.strip(), config={"callbacks": callbacks})
-        return _quotes(query, documents), documents
+        return quote(query, documents), documents
 
     async def afind(query: str, callbacks: Callbacks = None) -> tuple[str, list[Document]]:
         documents = await retriever.ainvoke(query.strip(), config={"callbacks": callbacks})
-        return _quotes(query, documents), documents
+        return quote(query, documents), documents
 
     return StructuredTool(
         name=name,
@@ -49,10 +66,4 @@ def create_evidence_tool(retriever: RetrieverLike, name: str, description: str) 
         coroutine=afind,
         args_schema=EvidenceQuery,
         response_format="content_and_artifact",
-    )
-
-
-def _quotes(query: str, documents: Sequence[Document]) -> str:
-    return numbered_quotes(
-        query, [Found(document.id, document.page_content, document.metadata) for document in documents]
     )

@@ -11,7 +11,7 @@ from llama_index.core.bridge.pydantic import BaseModel, Field
 from llama_index.core.schema import NodeWithScore
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
 
-from latelens.bridge.quotes import Found, numbered_quotes
+from latelens.bridge.quotes import Found, QuoteNumbers, numbered_quotes
 from llama_index_latelens.nodes import text_of
 
 # What LlamaIndex's own tools make of keyword arguments: "\ninput is capital of france\n".
@@ -24,7 +24,14 @@ class EvidenceQuery(BaseModel):
     query: str = Field(description="What to find, as a question or a phrase.")
 
 
-def create_evidence_tool(retriever: BaseRetriever, name: str, description: str) -> EvidenceTool:
+def create_evidence_tool(
+    retriever: BaseRetriever,
+    name: str,
+    description: str,
+    *,
+    numbers: QuoteNumbers | None = None,
+    name_unmatched: bool = False,
+) -> EvidenceTool:
     """Make a tool that answers a query with numbered quotes, each a sentence of evidence with its source.
 
     The model reads the quotes; ``ToolOutput.raw_output`` holds the nodes with scores and evidence, which
@@ -37,16 +44,26 @@ def create_evidence_tool(retriever: BaseRetriever, name: str, description: str) 
         A `LateInteractionRetriever`, or any retriever whose nodes were reranked.
     name, description
         What the model is told of the tool.
+    numbers
+        Counts the quotes: several calls in a conversation never give one number to two quotes. Each tool has its own
+        by default; give one `QuoteNumbers` to all evidence tools of an agent, and reset it for a new conversation.
+    name_unmatched
+        End with a line that names the query's content words that nothing quoted has a close wording for.
     """
-    return EvidenceTool(retriever, ToolMetadata(description=description, name=name, fn_schema=EvidenceQuery))
+    metadata = ToolMetadata(description=description, name=name, fn_schema=EvidenceQuery)
+    return EvidenceTool(retriever, metadata, numbers or QuoteNumbers(), name_unmatched=name_unmatched)
 
 
 class EvidenceTool(AsyncBaseTool):
     """Made by `create_evidence_tool`."""
 
-    def __init__(self, retriever: BaseRetriever, metadata: ToolMetadata) -> None:
+    def __init__(
+        self, retriever: BaseRetriever, metadata: ToolMetadata, numbers: QuoteNumbers, *, name_unmatched: bool
+    ) -> None:
         self._retriever = retriever
         self._metadata = metadata
+        self._numbers = numbers
+        self._name_unmatched = name_unmatched
 
     @property
     def metadata(self) -> ToolMetadata:
@@ -66,7 +83,7 @@ class EvidenceTool(AsyncBaseTool):
     def _output(self, query: str, nodes: Sequence[NodeWithScore]) -> ToolOutput:
         found = [Found(scored.node.node_id, text_of(scored.node), scored.node.metadata) for scored in nodes]
         return ToolOutput(
-            content=numbered_quotes(query, found),
+            content=numbered_quotes(query, found, numbers=self._numbers, name_unmatched=self._name_unmatched),
             tool_name=self.metadata.get_name(),
             raw_input={"query": query},
             raw_output=list(nodes),

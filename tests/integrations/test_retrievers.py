@@ -17,7 +17,7 @@ import pytest
 from fake_encoder import FakeEncoder
 from sides import LangChainSide, LlamaIndexSide
 
-from latelens import Encoder, TokenEmbeddings
+from latelens import Encoder, QuoteNumbers, TokenEmbeddings
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Chunk
 from latelens.index.stages.bm25 import BM25
@@ -465,7 +465,26 @@ def test_the_tool_gives_numbered_quotes(side: Any) -> None:
     expected = '[1] "Elephants eat grass and bark." (Diet, page 7)\n[2] "Elephants cross the railway." (rails.md)'
     assert side.quotes(tool, "elephants eat") == expected
     assert side.quotes(tool, " \nelephants eat\n\n") == expected
-    assert side.quotes(tool, "elephants eat in Norway").splitlines()[-1] == "Nothing quoted answers: in, Norway"
+    assert side.quotes(tool, "elephants eat in Norway") == expected
+
+
+def test_the_tool_names_words_without_a_close_wording_where_that_is_asked_for(side: Any) -> None:
+    retriever = side.retriever([side.chunk(TEXTS["grass"], "g")], FakeEncoder())
+    tool = side.create_evidence_tool(retriever, "find_evidence", "Finds evidence.", name_unmatched=True)
+    said = side.quotes(tool, "what do elephants eat in Norway")
+    assert said.splitlines()[-1] == "No close wording for: Norway"
+
+
+def test_numbers_run_on_from_call_to_call_and_over_the_tools_of_an_agent(side: Any) -> None:
+    numbers = QuoteNumbers()
+    retriever = side.retriever([side.chunk(TEXTS["grass"], "g")], FakeEncoder())
+    other = side.retriever([side.chunk(TEXTS["trains"], "t")], FakeEncoder())
+    tools = [side.create_evidence_tool(one, "find", "Finds.", numbers=numbers) for one in (retriever, other)]
+    grass, trains = (side.quotes(tool, "elephants eat") for tool in tools)
+    assert (grass[:4], trains[:4]) == ("[1] ", "[2] ")
+    assert side.quotes(tools[0], "elephants eat") == grass  # a quote keeps its number
+    numbers.reset()
+    assert side.quotes(tools[1], "elephants cross")[:4] == "[1] "
 
 
 def test_a_sentence_that_overlapping_chunks_share_is_quoted_once(side: Any) -> None:

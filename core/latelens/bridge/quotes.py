@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from latelens.bridge.metadata import KEY, read_evidence, read_metadata
-from latelens.bridge.sources import name_of
+import regex
 
-# Of a chunk without evidence its beginning is quoted: about as much as a long sentence.
+from latelens.bridge.metadata import KEY, read_evidence, read_metadata
+from latelens.text.function_words import content_words
+
+# Where frameworks and loaders write what a source is called, the most telling first.
+_TITLES = ("title", "file_name", "source", "url", "file_path")
+# Of a chunk without evidence its beginning is quoted: about as much as a long sentence, which evidence may have too.
 _MAX_CHARACTERS = 400
+_MAX_TITLE, _MAX_PAGE = 100, 20
+# A mark in an answer is a number of three digits at most.
+_MOST = 999
+
+# What nobody sees can carry orders to a model; joiners and what chooses an emoji's look come in twos at most.
+_UNSEEN = regex.compile(
+    r"[\u200c\u200d\ufe0e\ufe0f]{3,}|(?![\u200c\u200d\ufe0e\ufe0f])[\p{Default_Ignorable_Code_Point}]"
+)
+_CONTROL = regex.compile(r"[\p{Cc}\p{Cs}\u2028\u2029]")
+# What looks like a mark of ours inside a text: "[2]", "[1, 3]", "【4†source】".
+_MARK = regex.compile(r"[\[【](\s*\^?\d[\d\s,;:†–-]*[^\[\]【】]{0,20})[\]】]")
+_LINE = regex.compile(r'\[(\d+)\] "([^"]*)" \(([^"]*)\)')
 
 
 @dataclass(frozen=True)
@@ -22,44 +39,92 @@ class Found:
     metadata: Mapping[str, Any]
 
 
-def numbered_quotes(query: str, found: Sequence[Found]) -> str:
+class QuoteNumbers:
+    """Numbers for quotes, counted on from call to call; a quote that comes again keeps its number.
+
+    A tool holds one, so that two calls in a conversation never give one number to two quotes. Give the same one to
+    all evidence tools of an agent, and `reset` it, or make new ones, for a new conversation. After 999 numbers it
+    starts again at 1. Threads may share it; a copy and a pickle start at 1.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, int] = {}
+
+    def number(self, lines: Sequence[str]) -> list[int]:
+        """A number for each line."""
+        with self._lock:
+            if len(self._known.keys() | set(lines)) > _MOST:
+                self._known.clear()
+            return [self._known.setdefault(line, len(self._known) + 1) for line in lines]
+
+    def reset(self) -> None:
+        """Start again at 1."""
+        with self._lock:
+            self._known.clear()
+
+    def __reduce__(self) -> tuple[type[QuoteNumbers], tuple[()]]:
+        return QuoteNumbers, ()
+
+
+def numbered_quotes(
+    query: str, found: Sequence[Found], *, numbers: QuoteNumbers | None = None, name_unmatched: bool = False
+) -> str:
     r"""Number the evidence sentences of chunks, one a line, each with its source; say so if there is none.
 
-    White space inside a sentence becomes one space. The last line names words of the query that nothing answers.
+    Nothing in a text or a title can pass for another line's number, quote or source: a line has two double quotes,
+    those around its quote, and no number in brackets but its own. White space becomes one space, double quotes
+    become single ones, ``[2]`` becomes ``(2)``, and what nobody sees is left out. Titles are cut at 100 characters.
+
+    With `name_unmatched`, a last line names the query's content words that no quoted chunk has a close wording for.
+    That is no sign that the question is unanswered: "The museum opens at ten." has no wording for "When".
 
     >>> evidence = {"start": 0, "end": 18, "text": "They eat\nmuch bark.", "score": 0.9, "drop": 2.0,
     ...             "query_words": ["eat"], "phrase_start": 0, "phrase_end": 18}
     >>> metadata = {"title": "Elephants", "latelens": {"version": 1, "evidence": [evidence], "uncovered": ["Norway"]}}
-    >>> print(numbered_quotes("What do they eat in Norway?", [Found("a", "They eat\nmuch bark.", metadata)]))
+    >>> found = [Found("a", "They eat\nmuch bark.", metadata)]
+    >>> print(numbered_quotes("What do they eat in Norway?", found, name_unmatched=True))
     [1] "They eat much bark." (Elephants)
-    Nothing quoted answers: Norway
+    No close wording for: Norway
     """
     # Chunks may overlap, and then share sentences.
     lines = list(dict.fromkeys(f'"{quote}" ({source_name(chunk)})' for chunk in found for quote in _quotes(chunk)))
     if not lines:
-        return f'Nothing was found for "{_one_line(query)}". Other words may find more.'
-    numbered = [f"[{number}] {line}" for number, line in enumerate(lines, start=1)]
-    missing = _uncovered(found)
-    return "\n".join([*numbered, f"Nothing quoted answers: {', '.join(missing)}"] if missing else numbered)
+        return f'Nothing was found for "{_plain(query, _MAX_CHARACTERS)}". Other words may find more.'
+    counted = (numbers or QuoteNumbers()).number(lines)
+    numbered = [f"[{number}] {line}" for number, line in zip(counted, lines, strict=True)]
+    missing = content_words(_uncovered(found), query) if name_unmatched else ()
+    return "\n".join([*numbered, f"No close wording for: {_plain(', '.join(missing))}"] if missing else numbered)
+
+
+def read_quotes(text: str) -> dict[int, tuple[str, str]]:
+    """The quotes and sources in what `numbered_quotes` wrote, by number; other lines are passed over.
+
+    >>> read_quotes('[1] "They eat much bark." (Elephants)')
+    {1: ('They eat much bark.', 'Elephants')}
+    """
+    read = (_LINE.fullmatch(line) for line in text.split("\n"))
+    return {int(line[1]): (line[2], line[3]) for line in read if line}
 
 
 def source_name(chunk: Found) -> str:
     """What to call a chunk's source: its title or file, with the page where that is known, else its id."""
-    return _one_line(name_of(chunk.metadata) or chunk.id or "untitled")
+    names = (_plain(name, _MAX_TITLE) for key in _TITLES if isinstance(name := chunk.metadata.get(key), str))
+    title = next(filter(None, names), "") or _plain(chunk.id or "", _MAX_TITLE) or "untitled"
+    page = chunk.metadata.get("page_label")
+    return title if page is None else f"{title}, page {_plain(str(page), _MAX_PAGE)}"
 
 
 def _quotes(chunk: Found) -> list[str]:
-    spans = read_evidence(_ours(chunk))
-    if spans:
-        return [_one_line(span.text) for span in spans]
-    text = _one_line(chunk.text)
-    if len(text) > _MAX_CHARACTERS:
-        text = text[:_MAX_CHARACTERS].rsplit(" ", 1)[0] + " …"
-    return [text] if text else []
+    # Metadata may come from anywhere: what it quotes must stand in the text.
+    spans = [span for span in read_evidence(_ours(chunk)) if chunk.text[span.start : span.end] == span.text]
+    # A long sentence of few characters, such as one of marks alone, is bounded like any other text.
+    quotes = [_plain(span.text, _MAX_CHARACTERS) for span in spans] or [_plain(chunk.text, _MAX_CHARACTERS)]
+    return [quote for quote in quotes if quote]
 
 
 def _uncovered(found: Sequence[Found]) -> list[str]:
-    """The words that no chunk answers, as far as the chunks say."""
+    """The words that no chunk has a close wording for, as far as the chunks say."""
     each = [read_metadata(_ours(chunk)).get("uncovered") for chunk in found]
     known = [words for words in each if words is not None]
     if len(known) < len(found):
@@ -71,5 +136,12 @@ def _ours(chunk: Found) -> dict[str, Any]:
     return {KEY: chunk.metadata.get(KEY, {})}
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _plain(text: str, longest: int = _MAX_CHARACTERS) -> str:
+    """One line that holds no double quote, no mark and nothing unseen, cut at a space."""
+    text = text[: 20 * longest]  # what is left out and joined is not read without end
+    text = _MARK.sub(r"(\1)", _CONTROL.sub(" ", _UNSEEN.sub("", text)).replace('"', "'"))
+    text = " ".join(text.split())
+    if len(text) <= longest:
+        return text
+    cut = text[:longest]
+    return (cut.rsplit(" ", 1)[0] if " " in cut[longest // 2 :] else cut) + " …"

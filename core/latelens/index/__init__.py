@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from latelens.index.qdrant import QdrantStorage as QdrantStorage
     from latelens.index.stages.bm25 import BM25 as BM25
 
-# Each needs a package of its own, which is asked for when the name is first used.
+# Each needs a package of its own, which is asked for when the name is first used; so `import *` does not name them.
 _OPTIONAL = {
     "BM25": "stages.bm25",
     "LanceIndex": "lance",
@@ -28,7 +28,6 @@ _OPTIONAL = {
 }
 
 __all__ = [
-    "BM25",
     "Candidate",
     "Chunk",
     "EncodedChunk",
@@ -37,10 +36,6 @@ __all__ = [
     "FirstStage",
     "Hit",
     "Index",
-    "LanceIndex",
-    "PlaidIndex",
-    "QdrantIndex",
-    "QdrantStorage",
     "Searcher",
     "TokenIndex",
     "TwoStage",
@@ -51,3 +46,7 @@ def __getattr__(name: str) -> Any:
     if name not in _OPTIONAL:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_OPTIONAL[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_OPTIONAL})

@@ -1,4 +1,4 @@
-"""What pictures show: the query's words with what each contributes, and how each word of a document answers them."""
+"""What pictures show: the query's words with what each contributes, and how each word of a document matches them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def ledger(explanation: Explanation) -> tuple[LedgerLine, ...]:
 
 @dataclass(frozen=True, eq=False)
 class DocumentHeat:
-    """How each word of a document answers each line of the ledger.
+    """How each word of a document matches each line of the ledger.
 
     Attributes
     ----------

@@ -133,7 +133,7 @@ def test_a_search_with_the_index_finds_nearly_all_of_the_best_and_scores_them_ex
         found += len(set(ids(hits)) & set(list(best)[:10]))
         for hit in hits:
             assert hit.score == best[hit.chunk.id]
-            assert 0 < hit.stages["lance"] <= 6
+            assert -6 <= hit.stages["lance"] <= 6  # a MaxSim of six unit rows, or a rough estimate of one
     assert found >= 0.9 * 200
 
 

@@ -67,7 +67,7 @@ def report(ranked: Sequence[Ranked], *, names: Sequence[str] | None = None) -> R
     """Show a ranking as HTML: last in a notebook's cell, or with ``report(ranked).save("report.html")``.
 
     The query's words are buttons: each shows where it matched in every document. A word of a document, under the
-    pointer or with the keyboard's focus, shows which word of the query it answers and their similarity. Evidence is
+    pointer or with the keyboard's focus, shows which word of the query it matches and their similarity. Evidence is
     underlined, thick under its phrase, and each document has its ledger, which sums to its score. `names` are the
     documents' names, in the order in which they were given to `rerank`.
 

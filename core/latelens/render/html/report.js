@@ -10,7 +10,7 @@
     let chosen = -1;
     const asked = told.asked.some(Boolean) ? told.asked : told.asked.map(() => true);
 
-    // The line that a word answers best, among the words of the query.
+    // The line that a word matches best, among the words of the query.
     const bestLine = (chunk, word) => {
       let best = -1;
       asked.forEach((is, line) => {

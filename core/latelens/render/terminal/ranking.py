@@ -21,6 +21,7 @@ from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import Ranked
 from latelens.render.ledger import ledger
+from latelens.text.function_words import content_words
 from latelens.text.sentences import split_sentences
 
 _SENTENCE, _PHRASE, _PHRASE_WITHOUT_COLOUR = "bold", "bold black on bright_yellow", "bold underline"
@@ -90,9 +91,9 @@ def format_ranking(
         explanation = result.explanation
         parts += [heading, Padding(EvidenceText(explanation.document.text, result.evidence), (0, 0, 0, 3))]
         if result.evidence:
-            parts.append(Padding(_earned(result.evidence), (0, 0, 0, 3)))
-        if explanation.uncovered:
-            parts.append(Text(f"   nothing on: {printable(', '.join(explanation.uncovered))}", "italic"))
+            parts.append(Padding(_earned(result.evidence, explanation.query.text), (0, 0, 0, 3)))
+        if missing := content_words(explanation.uncovered, explanation.query.text):
+            parts.append(Text(f"   no close wording for: {printable(', '.join(missing))}", "italic"))
         if not explanation.document.complete:
             parts.append(Text("   some characters could not be read by the model", "italic"))
         parts.append(Text())
@@ -159,15 +160,16 @@ def printable_places(text: str) -> tuple[str, list[int]]:
     return "".join(shown), [*places, length]
 
 
-def _earned(evidence: Sequence[EvidenceSpan]) -> RenderableType:
-    """For each sentence what it earns, how it begins and the words that it answers."""
+def _earned(evidence: Sequence[EvidenceSpan], query: str) -> RenderableType:
+    """For each sentence what it earns, how it begins and what it matches: function words where that is all."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True, max_width=_QUOTE_WIDTH)
     table.add_column(overflow="fold")
     for span in evidence:
-        answered = Text("<- ").append(printable(", ".join(span.query_words)) or "-", "cyan")
-        table.add_row(Text(f"{span.score:.2f}", "bold"), Text(printable(span.text), overflow="ellipsis"), answered)
+        matched = content_words(span.query_words, query) or span.query_words
+        shown = Text("<- ").append(printable(", ".join(matched)) or "-", "cyan")
+        table.add_row(Text(f"{span.score:.2f}", "bold"), Text(printable(span.text), overflow="ellipsis"), shown)
     return table
 
 
