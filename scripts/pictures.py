@@ -20,7 +20,7 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from latelens import Encoder, Source, attribute, load_encoder, rerank
-from latelens.render.html import answer as answer_html
+from latelens.render.html.answer import answer_report
 from latelens.render.html.ranking import report
 from latelens.render.plot import plot_similarity
 
@@ -69,7 +69,7 @@ def _save(picture: Image.Image, name: str) -> None:
 def _answer(folder: Path, encoder: Encoder) -> Image.Image:
     """An attributed answer; to be sent to a mark gives it the focus, which shows what the pointer would."""
     attribution = attribute(ANSWER, [Source(text, title=name) for name, text in MUSEUM.items()], encoder)
-    page = answer_html.report(attribution).save(folder / "answer.html")
+    page = answer_report(attribution).save(folder / "answer.html")
     last = attribution.number_of(attribution.flagged[-1].citations[0])  # of the guided tours
     marks = re.findall(rf'id="(ll-\w+-m{last})"', page.read_text(encoding="utf-8"))
     return _photograph(page, marks[0])

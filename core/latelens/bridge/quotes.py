@@ -10,13 +10,12 @@ from typing import Any
 import regex
 
 from latelens.bridge.metadata import KEY, read_evidence, read_metadata
+from latelens.bridge.sources import name_of
 from latelens.text.function_words import content_words
 
-# Where frameworks and loaders write what a source is called, the most telling first.
-_TITLES = ("title", "file_name", "source", "url", "file_path")
 # Of a chunk without evidence its beginning is quoted: about as much as a long sentence, which evidence may have too.
 _MAX_CHARACTERS = 400
-_MAX_TITLE, _MAX_PAGE = 100, 20
+_MAX_TITLE = 100
 # A mark in an answer is a number of three digits at most.
 _MOST = 999
 
@@ -109,10 +108,9 @@ def read_quotes(text: str) -> dict[int, tuple[str, str]]:
 
 def source_name(chunk: Found) -> str:
     """What to call a chunk's source: its title or file, with the page where that is known, else its id."""
-    names = (_plain(name, _MAX_TITLE) for key in _TITLES if isinstance(name := chunk.metadata.get(key), str))
-    title = next(filter(None, names), "") or _plain(chunk.id or "", _MAX_TITLE) or "untitled"
-    page = chunk.metadata.get("page_label")
-    return title if page is None else f"{title}, page {_plain(str(page), _MAX_PAGE)}"
+    return next(
+        filter(None, (_plain(name or "", _MAX_TITLE) for name in (name_of(chunk.metadata), chunk.id))), "untitled"
+    )
 
 
 def _quotes(chunk: Found) -> list[str]:
