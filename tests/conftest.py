@@ -18,6 +18,9 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=8, help="writers to kill while a document is replaced (long: 50)")
+    parser.addoption(
+        "--corpus", type=int, nargs=2, default=[60, 12], help="documents, and updates of them (long: 2000 200)"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ try:
     from langchain_latelens.retriever import LateInteractionRetriever
     from langchain_latelens.stages import first_stage
     from langchain_latelens.tool import create_evidence_tool
+    from langchain_latelens.vector_store import LateInteractionVectorStore
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] != "langchain_core":
         raise
@@ -24,6 +25,7 @@ __all__ = [
     "EvidenceCitationMiddleware",
     "LateInteractionRerank",
     "LateInteractionRetriever",
+    "LateInteractionVectorStore",
     "RerankedRetriever",
     "attach_citations",
     "create_evidence_tool",

@@ -32,10 +32,10 @@ def to_chunks(documents: Iterable[Document], *, split: bool = False) -> Iterator
         named = with_id(document, None)
         id, text = cast(str, named.id), named.page_content
         if not split:
-            yield Chunk(id, text, named.metadata)
+            yield Chunk(id, text, named.metadata, place_of(named.metadata)[0] or None)
             continue
         for passage, start, end in passages_of(id, text):
-            yield Chunk(passage, text[start:end], {**named.metadata, PARENT_KEY: id, START_KEY: start})
+            yield Chunk(passage, text[start:end], {**named.metadata, PARENT_KEY: id, START_KEY: start}, id)
 
 
 def with_id(document: Document, id: str | None) -> Document:

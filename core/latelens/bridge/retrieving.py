@@ -136,7 +136,7 @@ async def aretrieve(searcher: Searcher, queries: Sequence[str], wanted: Wanted) 
     return await asyncio.to_thread(_describe_all, searcher, queries, found, wanted)
 
 
-def put(index: Searcher, chunks: Iterable[Chunk], *, show_progress: bool = False) -> list[str]:
+def put(index: Searcher, chunks: Iterable[Chunk], *, batch_size: int = 256, show_progress: bool = False) -> list[str]:
     """Store chunks, replacing those with the same ids, and return the ids.
 
     Raises
@@ -151,7 +151,7 @@ def put(index: Searcher, chunks: Iterable[Chunk], *, show_progress: bool = False
     for chunk in chunks:
         if by_id.setdefault(chunk.id, chunk) != chunk:
             raise ValueError(f"two different chunks have the id {chunk.id!r}; give each its own, with ids= or on it")
-    store.upsert(list(by_id.values()), show_progress=show_progress)
+    store.upsert(list(by_id.values()), batch_size=batch_size, show_progress=show_progress)
     return list(by_id)
 
 
