@@ -25,14 +25,15 @@ Parents = Mapping[str, Document] | BaseStore[str, Document]
 def to_chunks(documents: Iterable[Document], *, split: bool = False) -> Iterator[Chunk]:
     """Documents as chunks, one at a time, for `index.add(to_chunks(documents))` or `BM25(to_chunks(documents))`.
 
-    A document without an id gets one made of its text and metadata. `split` cuts documents into passages, with the
+    A document without an id gets one made of its text and metadata; one without ``"parent_id"`` in its metadata is its
+    own document. `split` cuts documents into passages, with the
     document's id under ``"parent_id"`` and the place of each passage under ``"start_index"``.
     """
     for document in streamed("documents", documents, Document, wrap=WRAP):
         named = with_id(document, None)
         id, text = cast(str, named.id), named.page_content
         if not split:
-            yield Chunk(id, text, named.metadata, place_of(named.metadata)[0] or None)
+            yield Chunk(id, text, named.metadata, place_of(named.metadata)[0] or id)
             continue
         for passage, start, end in passages_of(id, text):
             yield Chunk(passage, text[start:end], {**named.metadata, PARENT_KEY: id, START_KEY: start}, id)

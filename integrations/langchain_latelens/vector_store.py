@@ -13,8 +13,9 @@ from typing_extensions import Self
 
 from langchain_latelens.documents import document_of, to_chunks, with_ids
 from langchain_latelens.evidence import SCORE_KEY
+from latelens.bridge.arguments import check_names
 from latelens.bridge.retrieving import Retrieved, put, remove
-from latelens.bridge.storing import Store, check_names, no_single_vector
+from latelens.bridge.storing import Store, no_single_vector
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
 from latelens.explanation.results import ExplainMode
@@ -116,7 +117,7 @@ class LateInteractionVectorStore(VectorStore):
         A document without an id gets one made of its text and metadata. At most `batch_size` are encoded before they
         are written; an interrupted call is simply made again.
         """
-        named = with_ids(documents, ids)
+        named = with_ids(*_with_all_ids(documents, ids))
         put(self.index, to_chunks(named), batch_size=batch_size, show_progress=show_progress)
         return [str(document.id) for document in named]
 
@@ -210,6 +211,16 @@ class LateInteractionVectorStore(VectorStore):
     def _explained(self, asked: dict[str, Any]) -> ExplainMode:
         mode: ExplainMode = asked.get("explain") or self._store.wanted.explain
         return "evidence" if mode == "off" else mode
+
+
+def _with_all_ids(
+    documents: Sequence[Document], ids: Sequence[str | None] | None
+) -> tuple[Sequence[Document], list[str] | None]:
+    """LangChain's own `add_texts` gives None for some of the ids: the documents' own then stay."""
+    if ids is None or not (isinstance(ids, list) and None in ids and len(ids) == len(documents)):
+        return documents, ids  # type: ignore[return-value]  # checked where they are used
+    own = with_ids(documents, None)
+    return own, [id if id is not None else str(one.id) for id, one in zip(ids, own, strict=True)]
 
 
 def _plain(document: Document) -> Document:

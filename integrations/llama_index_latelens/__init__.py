@@ -10,6 +10,7 @@ try:
     from llama_index_latelens.sources import EvidenceCollector, to_citable_blocks
     from llama_index_latelens.stages import first_stage
     from llama_index_latelens.tool import create_evidence_tool
+    from llama_index_latelens.vector_store import LateInteractionVectorStore
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] != "llama_index":
         raise
@@ -22,6 +23,7 @@ __all__ = [
     "EvidenceCollector",
     "LateInteractionRerank",
     "LateInteractionRetriever",
+    "LateInteractionVectorStore",
     "attach_citations",
     "create_evidence_tool",
     "first_stage",

@@ -84,9 +84,12 @@ def to_chunks(nodes: Iterable[BaseNode], *, split: bool = False) -> Iterator[Chu
 def chunk_of(node: BaseNode) -> Chunk:
     """A node as a chunk, from which `node_of` makes it again.
 
-    Not kept are a vector, the `obj` of an `IndexNode`, and our own metadata.
+    Not kept are a vector, the `obj` of an `IndexNode`, and our own metadata. A node without a source is its own
+    document, as it is to LlamaIndex.
     """
-    return Chunk(node.node_id, text_of(node), {**plain_metadata(node), NODE_KEY: kept_of(node)})
+    return Chunk(
+        node.node_id, text_of(node), {**plain_metadata(node), NODE_KEY: kept_of(node)}, node.ref_doc_id or node.node_id
+    )
 
 
 def plain_metadata(node: BaseNode) -> dict[str, Any]:

@@ -129,6 +129,15 @@ def test_what_is_no_index_and_a_delete_of_all_are_refused() -> None:
     assert store.index.count() == 0
 
 
+def test_only_some_documents_may_have_ids() -> None:
+    some = [TALES[0], Document("no id here")]
+    store = LateInteractionVectorStore.from_documents(some, FakeEncoder())
+    first, second = sorted(store.index.ids(), key=lambda id: id != "diet")
+    assert (first, len(second)) == ("diet", 32)
+    assert store.add_documents(some) == [first, second]
+    assert store.index.count() == 2
+
+
 def test_a_folder_keeps_the_store(tmp_path: Path) -> None:
     encoder = FakeEncoder()
     LateInteractionVectorStore.from_documents(TALES, encoder, path=tmp_path / "index")

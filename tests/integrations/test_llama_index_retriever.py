@@ -253,8 +253,7 @@ def test_conditions_nest() -> None:
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        (one("s", "b", "text_match"), "the operator 'text_match' on 's' is not supported; known: '=='"),
-        (one("s", "b", "text_match_insensitive"), "'text_match_insensitive' on 's' is not supported"),
+        (one("s", 1, "text_match"), "'text_match' on 's' takes a str, got 1"),
         (one("s", "b", "in"), "'in' on 's' takes a list of values, got 'b'"),
         (one("s", ["b"]), "'==' on 's' takes one value"),
     ],

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from latelens.bridge.retrieving import Retrieved, Wanted, aretrieve, retrieve
 from latelens.explanation.results import ExplainMode
 from latelens.index.protocol import Filter, Index
-
-# What may be asked otherwise for one search.
-_ASKED = ("k", "filter", "explain", "min_score", "min_relevance")
 
 
 @dataclass(frozen=True)
@@ -39,26 +36,11 @@ class Store:
 
     def search(self, query: str, asked: Mapping[str, Any]) -> list[Retrieved]:
         """What is found, best first; `asked` takes the place of what was set."""
-        return retrieve(self.index, [query], self._asked(asked))[0]
+        return retrieve(self.index, [query], self.wanted.asked(asked))[0]
 
     async def asearch(self, query: str, asked: Mapping[str, Any]) -> list[Retrieved]:
         """Like `search`, off the event loop."""
-        return (await aretrieve(self.index, [query], self._asked(asked)))[0]
-
-    def describe(self) -> dict[str, str]:
-        """What a log may say of it."""
-        return {"kind": type(self.index).__name__, "model": self.index.encoder.name}
-
-    def _asked(self, asked: Mapping[str, Any]) -> Wanted:
-        check_names(asked, _ASKED)
-        return replace(self.wanted, **{name: value for name, value in asked.items() if value is not None})
-
-
-def check_names(asked: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Refuse arguments that are not known: dropped in silence, a filter would be a leak."""
-    for name in asked:
-        if name not in known:
-            raise TypeError(f"a call takes {', '.join(sorted(known))}, got {name!r}")
+        return (await aretrieve(self.index, [query], self.wanted.asked(asked)))[0]
 
 
 def no_single_vector(what: str, instead: str) -> NotImplementedError:

@@ -12,6 +12,9 @@ from latelens.refusals import described
 MAX_DEPTH = 50
 _COMPARISONS = {"$eq": "eq", "$ne": "ne", "$gt": "gt", "$gte": "gte", "$lt": "lt", "$lte": "lte"}
 _MEMBERSHIPS = {"$in": "in", "$nin": "nin"}
+# Of a value as a whole, not of its elements.
+_CONTAINS = {"$contains": "contains", "$icontains": "icontains"}
+_ASKS = {"$exists": "exists", "$is_list": "is_list", "$empty": "empty"}
 _JUNCTIONS = {"$and", "$or"}
 # Keys for what a chunk has beside its metadata, see `Chunk.fields`.
 _FIELDS = {"$id", "$document_id"}
@@ -19,7 +22,10 @@ _FIELDS = {"$id", "$document_id"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """``metadata[key] op value``; `op` is one of eq, ne, gt, gte, lt, lte, in, nin, exists."""
+    """``metadata[key] op value``.
+
+    `op` is one of eq, ne, gt, gte, lt, lte, in, nin, contains, icontains, exists, is_list, empty.
+    """
 
     key: str
     op: str
@@ -54,8 +60,10 @@ def parse_filter(filter: Mapping[str, Any]) -> Condition:
     """Read a filter such as ``{"lang": "en", "year": {"$gte": 2000}, "$or": [{...}, {...}]}``.
 
     Keys are names of the metadata's first level, taken literally; ``$id`` and ``$document_id`` stand for the chunk's
-    id and its document's. Operators: ``$eq``, ``$ne``, ``$gt``, ``$gte``, ``$lt``, ``$lte``, ``$in``, ``$nin``,
-    ``$exists``; ``$and``, ``$or`` with a list of filters, ``$not`` with one.
+    id and its document's. Operators: ``$eq``, ``$ne``, ``$gt``, ``$gte``, ``$lt``, ``$lte``, ``$in``, ``$nin``;
+    ``$contains`` for a str with this part or a list with this element, ``$icontains`` for a str with this part in
+    either case; ``$exists``, ``$is_list`` and ``$empty`` (None, "", a list without elements, or no such key) with True
+    or False; ``$and``, ``$or`` with a list of filters, ``$not`` with one.
 
     Raises
     ------
@@ -107,8 +115,8 @@ def matches(condition: Condition, metadata: Mapping[str, Any]) -> bool:
         return any(matches(part, metadata) for part in condition.conditions)
     if isinstance(condition, Not):
         return not matches(condition.condition, metadata)
-    if condition.op == "exists":
-        return (condition.key in metadata) is condition.value
+    if condition.op in ("exists", "is_list", "empty"):
+        return _asked(condition, metadata) is condition.value
     if condition.op == "ne":
         return not matches(Comparison(condition.key, "eq", condition.value), metadata)
     if condition.op == "nin":
@@ -116,6 +124,8 @@ def matches(condition: Condition, metadata: Mapping[str, Any]) -> bool:
     if condition.key not in metadata:
         return False
     value = metadata[condition.key]
+    if condition.op in ("contains", "icontains"):
+        return _contains(value, condition)
     values = value if isinstance(value, list | tuple) else [value]
     wanted = condition.value if condition.op == "in" else [condition.value]
     op = "eq" if condition.op == "in" else condition.op
@@ -135,14 +145,39 @@ def _of_key(key: str, wanted: Any) -> list[Condition]:
             if not isinstance(value, Sequence | set | frozenset) or isinstance(value, str):
                 raise ValueError(f"{op} on {key!r} takes a list of values, got {described(value)}")
             conditions.append(Comparison(key, _MEMBERSHIPS[op], tuple(_scalar(key, item) for item in value)))
-        elif op == "$exists":
+        elif op in _CONTAINS:
+            if op == "$icontains" and not isinstance(value, str):
+                raise ValueError(f"$icontains on {key!r} takes a str, got {described(value)}")
+            conditions.append(Comparison(key, _CONTAINS[op], _scalar(key, value)))
+        elif op in _ASKS:
             if not isinstance(value, bool):
-                raise ValueError(f"$exists on {key!r} takes True or False, got {described(value)}")
-            conditions.append(Comparison(key, "exists", value))
+                raise ValueError(f"{op} on {key!r} takes True or False, got {described(value)}")
+            conditions.append(Comparison(key, _ASKS[op], value))
         else:
-            known = ", ".join([*_COMPARISONS, *_MEMBERSHIPS, "$exists"])
+            known = ", ".join([*_COMPARISONS, *_MEMBERSHIPS, *_CONTAINS, *_ASKS])
             raise ValueError(f"unknown operator {op!r} on {key!r}; known: {known}")
     return conditions
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value is None, "" or a list without elements."""
+    return value is None or (isinstance(value, str | list | tuple) and not value)
+
+
+def _asked(condition: Comparison, metadata: Mapping[str, Any]) -> bool:
+    if condition.op == "exists":
+        return condition.key in metadata
+    value = metadata.get(condition.key)
+    return is_empty(value) if condition.op == "empty" else isinstance(value, list | tuple)
+
+
+def _contains(value: Any, condition: Comparison) -> bool:
+    wanted = condition.value
+    if isinstance(value, list | tuple):
+        return condition.op == "contains" and any(_compare(item, "eq", wanted) for item in value)
+    if not isinstance(value, str) or not isinstance(wanted, str):
+        return False
+    return wanted in value if condition.op == "contains" else wanted.lower() in value.lower()
 
 
 def _scalar(key: str, value: Any) -> Any:

@@ -534,7 +534,14 @@ _LEAVES = (
     _COMPARISONS
     | st.builds(lambda key, value: {key: value}, _KEYS, _SCALARS)
     | st.builds(lambda key, op, some: {key: {op: some}}, _KEYS, st.sampled_from(["$in", "$nin"]), st.lists(_SCALARS))
-    | st.builds(lambda key, there: {key: {"$exists": there}}, _KEYS, st.booleans())
+    | st.builds(lambda key, op, value: {key: {op: value}}, _KEYS, st.just("$contains"), _SCALARS)
+    | st.builds(lambda key, value: {key: {"$icontains": value}}, _KEYS, st.sampled_from(["", "E", "FAST", "x"]))
+    | st.builds(
+        lambda key, op, there: {key: {op: there}},
+        _KEYS,
+        st.sampled_from(["$exists", "$is_list", "$empty"]),
+        st.booleans(),
+    )
 )
 _FILTERS = st.recursive(
     _LEAVES,

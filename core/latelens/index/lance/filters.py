@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.index.filters import AllOf, Comparison, Condition, Not, matches
+from latelens.index.filters import AllOf, Comparison, Condition, Not, is_empty, matches
 from latelens.index.lance.table import RowIds, Snapshot
 from latelens.index.protocol import fields_of
 
@@ -52,6 +52,10 @@ class MetadataRows:
         self._names.append(fields.pop("$id"))  # as many values as rows: a list of them is smaller
         for key, values in fields.items():
             self._present[key].append(position)
+            if isinstance(values, list):
+                self._lists[key].append(position)
+            if not is_empty(values):
+                self._filled[key].append(position)
             for value in values if isinstance(values, list) else [values]:
                 if value is None or isinstance(value, str | bool | int | float):
                     self._values[key][_typed(value)].append(position)
@@ -59,7 +63,7 @@ class MetadataRows:
     def _forget(self) -> None:
         self._ids = array("Q")
         self._names: list[str] = []
-        self._present: dict[str, array[int]] = defaultdict(lambda: array("q"))
+        self._present, self._lists, self._filled = _positions(), _positions(), _positions()
         self._values: dict[str, dict[tuple[str, Any], array[int]]] = defaultdict(
             lambda: defaultdict(lambda: array("q"))
         )
@@ -81,9 +85,12 @@ class MetadataRows:
             wanted = set(asked.value) if asked.op == "in" else None
             return np.array([matches(asked, {"$id": n}) if wanted is None else n in wanted for n in self._names], bool)
         mask = np.zeros(n, dtype=bool)
-        if asked.op == "exists":
-            _set(mask, self._present.get(asked.key))
-            return mask if asked.value else ~mask
+        if asked.op in ("exists", "is_list", "empty"):
+            known = {"exists": self._present, "is_list": self._lists, "empty": self._filled}[asked.op]
+            _set(mask, known.get(asked.key))
+            return mask if asked.value is not (asked.op == "empty") else ~mask
+        if asked.op in ("contains", "icontains"):
+            return self._containing(asked, n)
         values = self._values.get(asked.key, {})
         if asked.op in ("eq", "in"):
             for value in asked.value if asked.op == "in" else [asked.value]:
@@ -93,6 +100,21 @@ class MetadataRows:
             if matches(asked, {asked.key: value}):
                 _set(mask, positions)
         return mask
+
+    def _containing(self, asked: Comparison, n: int) -> NDArray[np.bool_]:
+        lists, elements, texts = (np.zeros(n, dtype=bool) for _ in range(3))
+        _set(lists, self._lists.get(asked.key))
+        values = self._values.get(asked.key, {})
+        if asked.op == "contains":
+            _set(elements, values.get(_typed(asked.value)))
+        for (_, value), positions in values.items():
+            if matches(asked, {asked.key: value}):
+                _set(texts, positions)
+        return (elements & lists) | (texts & ~lists)
+
+
+def _positions() -> dict[str, array[int]]:
+    return defaultdict(lambda: array("q"))
 
 
 def _set(mask: NDArray[np.bool_], positions: array[int] | None) -> None:

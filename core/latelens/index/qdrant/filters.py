@@ -17,9 +17,10 @@ from typing import Any
 
 from qdrant_client import models
 
-from latelens.index.filters import AllOf, AnyOf, Comparison, Condition, Not
+from latelens.index.filters import AllOf, AnyOf, Comparison, Condition, Not, is_empty
 
 FACETS, NUMBERS = "facets", "numbers"
+_LIST, _FILLED = "list", "filled"  # with four parts, no value of a key
 _LONGEST_FACET = 200  # characters; longer ones are kept as a digest
 _EXACT = 2.0**53  # below it every integer is a float64, so comparing as float64, as Qdrant does, is exact
 
@@ -41,8 +42,10 @@ class Compiled:
 
 
 def facets_of(metadata: Mapping[str, Any]) -> list[str]:
-    """What ``$eq``, ``$in`` and ``$exists`` look at: a string for each key, and for each of its values."""
+    """What equality, ``$in``, ``$exists`` and their like look at: strings for each key, and for each of its values."""
     found = [_facet(key) for key in metadata]
+    found += [_facet(key, _LIST, "", "") for key, value in metadata.items() if isinstance(value, list | tuple)]
+    found += [_facet(key, _FILLED, "", "") for key, value in metadata.items() if not is_empty(value)]
     found += [_facet(key, value) for key, values in metadata.items() for value in _listed(values) if _is_scalar(value)]
     return sorted(set(found))
 
@@ -63,7 +66,7 @@ def number_field(key: str) -> str:
 def compile_filter(condition: Condition) -> Compiled:
     """Write a condition as a filter on facets and numbers.
 
-    All of the language has an exact filter but the order of strings, and of numbers from 2 ** 53 on.
+    All of the language has an exact filter but parts of strings, their order, and that of numbers from 2 ** 53 on.
     """
     if isinstance(condition, AllOf):
         return _all_of([compile_filter(part) for part in condition.conditions])
@@ -75,9 +78,12 @@ def compile_filter(condition: Condition) -> Compiled:
 
 
 def _comparison(asked: Comparison) -> Compiled:
-    if asked.op == "exists":
-        there = Compiled(_has([_facet(asked.key)]), exact=True)
-        return there if asked.value else _opposite(there)
+    if asked.op in ("exists", "is_list", "empty"):
+        parts = {"exists": (), "is_list": (_LIST, "", ""), "empty": (_FILLED, "", "")}[asked.op]
+        there = Compiled(_has([_facet(asked.key, *parts)]), exact=True)
+        return there if asked.value is not (asked.op == "empty") else _opposite(there)
+    if asked.op in ("contains", "icontains"):
+        return Compiled(_has([_facet(asked.key)]), exact=False)  # a part of a str is no facet
     if asked.op in ("eq", "in"):
         values = asked.value if asked.op == "in" else [asked.value]
         return Compiled(_has([_facet(asked.key, value) for value in values]), exact=True)

@@ -64,8 +64,8 @@ class QdrantIndex(TokenIndex):
     the chunks of a document; others see it whole, as it was before or as it is after.
 
     Filters have exactly the meaning of `latelens.index.filters.matches`. Equality, ``$in``, ``$exists`` and their
-    opposites use one keyword index; ranges of numbers are fast for keys in `range_indexes`. Only an order of strings
-    makes the client read the metadata of all chunks that the rest of the filter lets through.
+    opposites use one keyword index; ranges of numbers are fast for keys in `range_indexes`. Only parts and an order
+    of strings make the client read the metadata of all chunks that the rest of the filter lets through.
 
     Parameters
     ----------
