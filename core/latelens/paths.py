@@ -14,9 +14,12 @@ def checked_folder(path: str | os.PathLike[str], *, none: str) -> Path:
         raise TypeError(f"path must name a folder or be None, got {described(path)}")
     if not os.fspath(path) or "\0" in os.fspath(path):
         raise ValueError(f"path must name a folder, got {path!r}; None {none}")
-    folder = Path(os.fsdecode(path)).expanduser()
     try:
+        os.fsencode(path)
+        folder = Path(os.fsdecode(path)).expanduser()
         is_file = folder.exists() and not folder.is_dir()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"path must name a folder, got {path!r:.80}, which no file system can write") from error
     except OSError as error:  # a name that is too long, or a folder above that may not be entered
         raise ValueError(
             f"path must name a folder, got {str(path)!r:.80} ({error.strerror}); choose another"

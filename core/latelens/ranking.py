@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
@@ -142,6 +143,9 @@ def check_options(
         raise ValueError(f"top_n must be at least 1, got {top_n}; None returns every document")
     if explain not in ("off", "evidence", "tokens"):
         raise ValueError(f"explain must be 'off', 'evidence' or 'tokens', got {explain!r}")
+    for name, bound in (("min_score", min_score), ("min_relevance", min_relevance)):
+        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, Real)):
+            raise TypeError(f"{name} must be a number or None, got {type(bound).__name__}: {bound!r:.80}")
     if min_score is not None and not math.isfinite(min_score):
         raise ValueError(f"min_score must be a finite number or None, got {min_score}")
     if min_relevance is not None and not 0 <= min_relevance <= 1:

@@ -28,7 +28,8 @@ class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
 
     A stream passes the tokens on as they come, as chunks in standard content blocks, and ends with a chunk that
     adds the citations: the sum of the chunks is the message that `invoke` returns, but that each text block also has
-    the `index` by which chunks are added. What is not a stream of texts or chunks comes once, at the end.
+    the `index` by which chunks are added, and that the sum is in blocks also where nothing is cited. What is not a
+    stream of texts or chunks comes once, at the end.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from langchain_latelens.annotations import V1, Block, annotate, bare, describe, 
 from langchain_latelens.sources import to_sources
 from langchain_latelens.stored_attribution import read, record
 from latelens.attribution.citations import Attribution, Claim, Source
+from latelens.bridge.arguments import check_is, listed
 from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.metadata import KEY
 
@@ -28,7 +29,8 @@ def attach_citations(
     """The message with a standard `Citation` for every source span that bears one of its claims.
 
     The result is a copy in standard content blocks (``output_version="v1"``) with the same id, tool calls, usage
-    and metadata. A citation's ``start_index`` and ``end_index`` are characters of the text block that carries it;
+    and metadata; without any citation its content stays as it is. A citation's ``start_index`` and
+    ``end_index`` are characters of the text block that carries it;
     its ``extras`` hold ``source_index, source_id, source_start, source_end``, ``document_start, document_end``
     where the source knows its place, ``score``, ``relevance``, and the claim's ``label``. Citations of the
     provider's own stay beside ours; ours from an earlier call are replaced. ``response_metadata["latelens"]``
@@ -62,7 +64,8 @@ def strip_citations(messages: Sequence[BaseMessage] | PromptValue) -> list[BaseM
     """
     if isinstance(messages, PromptValue):
         messages = messages.to_messages()
-    return [bare(message) if isinstance(message, AIMessage) else message for message in messages]
+    given = listed("messages", messages, BaseMessage)
+    return [bare(message) if isinstance(message, AIMessage) else message for message in given]
 
 
 def read_attribution(message: AIMessage, sources: Iterable[Any] | None = None) -> Attribution | None:
@@ -76,6 +79,7 @@ def read_attribution(message: AIMessage, sources: Iterable[Any] | None = None) -
     ValueError
         If the text has changed since, the sources are others, or a newer version of latelens wrote it.
     """
+    check_is("message", message, AIMessage)
     return read(message, None if sources is None else to_sources(sources))
 
 
@@ -89,6 +93,8 @@ def cite(message: AIMessage | str, sources: Sequence[Source], attributor: Attrib
     whole: AIMessage = bare(plain)
     blocks = standard_blocks(whole)
     found, written = find_citations(blocks, sources, attributor, describe(whole))
+    if not any(found):  # then nothing needs standard blocks: a text stays a text
+        return whole.model_copy(update={"response_metadata": {**whole.response_metadata, KEY: written[KEY]}})
     cited = [
         {**block, "annotations": [*(block.get("annotations") or ()), *ours]} if ours else block
         for block, ours in zip(blocks, found, strict=True)

@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
 from langchain_latelens.evidence import SCORE_KEY, strip_evidence
-from latelens.bridge.arguments import listed, streamed
+from latelens.bridge.arguments import check_is, listed, streamed
 from latelens.bridge.candidates import content_id
 from latelens.bridge.metadata import marked
 from latelens.bridge.parents import NODE_KEY, PARENT_KEY, START_KEY, FindParents, Parent, passages_of, place_of
@@ -37,6 +37,12 @@ def to_chunks(documents: Iterable[Document], *, split: bool = False) -> Iterator
             continue
         for passage, start, end in passages_of(id, text):
             yield Chunk(passage, text[start:end], {**named.metadata, PARENT_KEY: id, START_KEY: start}, id)
+
+
+def text_of(document: Document | str) -> str:
+    """The text of a document, or a text itself."""
+    check_is("document", document, (Document, str))
+    return document if isinstance(document, str) else document.page_content
 
 
 def with_id(document: Document, id: str | None) -> Document:

@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
+from latelens.bridge.arguments import listed
 from latelens.bridge.metadata import marked, ours, read_evidence
 
 SCORE_KEY = "relevance_score"
@@ -19,7 +20,10 @@ def strip_evidence(documents: Sequence[Document]) -> list[Document]:
 
     The score goes too where it is ours; documents without our metadata are copied as they are.
     """
-    return [document.model_copy(update={"metadata": _plain(document.metadata)}) for document in documents]
+    return [
+        document.model_copy(update={"metadata": _plain(document.metadata)})
+        for document in listed("documents", documents, Document)
+    ]
 
 
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ except ModuleNotFoundError as error:
 
 from langchain_latelens.citations import cite, strip_citations
 from langchain_latelens.sources import conversation_sources
+from latelens.bridge.arguments import check_name
 from latelens.bridge.attributor import Attributor, chosen
 
 
@@ -50,6 +51,8 @@ class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
     ) -> None:
         super().__init__()
         self._attributor = chosen(attributor)
+        if sources_key is not None:
+            check_name("sources_key", sources_key)
         self._sources_key = sources_key
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002  # the hook's signature

@@ -24,9 +24,9 @@ from langchain_core.runnables.config import (
 from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, model_validator
 from typing_extensions import Self, Unpack
 
-from langchain_latelens.documents import WRAP
+from langchain_latelens.documents import WRAP, text_of
 from langchain_latelens.evidence import SCORE_KEY
-from latelens.bridge.arguments import check_names, listed
+from latelens.bridge.arguments import check_is, check_names, listed
 from latelens.bridge.metadata import marked
 from latelens.bridge.parents import START_KEY
 from latelens.bridge.reranking import Given, RerankAsked, Reranked, Reranker, RerankOptions
@@ -156,8 +156,7 @@ class LateInteractionRerank(BaseDocumentCompressor):
 
     def explain(self, query: str, document: Document | str) -> Explanation:
         """Every match between a query and one document, whatever `explain` was set to."""
-        text = document if isinstance(document, str) else document.page_content
-        return self._reranker.explain(query, text)
+        return self._reranker.explain(query, text_of(document))
 
     def as_retriever(self, base_retriever: RetrieverLike) -> RerankedRetriever:
         """A retriever whose results are reranked, for chains that do not use langchain-classic."""
@@ -190,11 +189,8 @@ class RerankedRetriever(BaseRetriever):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not isinstance(self.base_retriever, Runnable):
-            raise TypeError(
-                f"base_retriever must be a retriever, got {type(self.base_retriever).__name__}; of a vector store, "
-                "pass store.as_retriever()"
-            )
+        instead = "of a vector store pass store.as_retriever()"
+        check_is("base_retriever", self.base_retriever, Runnable, instead=instead)
         self.reranker._reranker.asked(self._split({})[0])
         return self
 

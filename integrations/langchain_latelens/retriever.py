@@ -15,10 +15,10 @@ from langchain_core.stores import BaseStore
 from pydantic import ConfigDict, Field, field_serializer, model_validator
 from typing_extensions import Self, Unpack
 
-from langchain_latelens.documents import Parents, document_of, parent_finder, to_chunks, with_ids
+from langchain_latelens.documents import Parents, document_of, parent_finder, text_of, to_chunks, with_ids
 from langchain_latelens.retriever_arguments import Making, Options
 from langchain_latelens.tracing import abatch, batch, child_runs
-from latelens.bridge.arguments import listed
+from latelens.bridge.arguments import check_flag, listed
 from latelens.bridge.parents import PARENT_KEY
 from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
@@ -69,7 +69,7 @@ class LateInteractionRetriever(BaseRetriever):
     min_score: float | None = None
     min_relevance: float | None = None
     filter: dict[str, Any] | None = None
-    split: bool = False
+    split: bool = Field(default=False, strict=True)
     parents: Any = None
     parent_key: str = PARENT_KEY
     score_threshold: float | None = None
@@ -127,6 +127,8 @@ class LateInteractionRetriever(BaseRetriever):
         options
             The class's own.
         """
+        check_flag("split", split)
+        check_flag("return_parents", return_parents)
         if return_parents and not split:
             raise ValueError("return_parents=True needs split=True, or from_index(index, parents=...)")
         encoder = LazyEncoder(model, device=device, batch_size=batch_size)
@@ -197,8 +199,7 @@ class LateInteractionRetriever(BaseRetriever):
 
     def explain(self, query: str, document: Document | str) -> Explanation:
         """Every match between a query and one document, whatever `explain` was set to."""
-        text = document if isinstance(document, str) else document.page_content
-        return rerank(query, [text], self.searcher.encoder, explain="off")[0].explanation
+        return rerank(query, [text_of(document)], self.searcher.encoder, explain="off")[0].explanation
 
     def batch(
         self,

@@ -12,6 +12,7 @@ from llama_index.core.base.response.schema import AsyncStreamingResponse, Pydant
 from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
 
 from latelens.attribution import Attribution, Citation, Source
+from latelens.bridge.arguments import check_is, listed
 from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.metadata import KEY
 from latelens.interchange import from_json, to_json
@@ -93,6 +94,7 @@ def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike
     ValueError
         If a newer version of latelens wrote it, or `sources` do not hold what was cited.
     """
+    check_is("response", response, (Answered, Streamed, PydanticResponse))  # type: ignore[arg-type]
     if isinstance(response, AgentOutput):
         written = response.get(KEY)
     elif isinstance(response, ChatMessage | ChatResponse):
@@ -113,7 +115,7 @@ def strip_citations(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     Agents and chat engines remember the answer as the model gave it, so this is for a history that you keep
     yourself. Messages without ours are the same objects.
     """
-    return [_bare(message) for message in messages]
+    return [_bare(message) for message in listed("messages", messages, ChatMessage)]
 
 
 def cite(response: Any, given: Sequence[SourceLike] | None, attributor: Attributor, *, marks: bool = False) -> Any:

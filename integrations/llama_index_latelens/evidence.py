@@ -7,6 +7,7 @@ from typing import Any
 
 from llama_index.core.schema import BaseNode, NodeWithScore
 
+from latelens.bridge.arguments import listed
 from latelens.bridge.metadata import KEY, marked, ours, read_evidence
 
 __all__ = ["Marked", "read_evidence", "strip_evidence", "with_metadata"]
@@ -41,4 +42,5 @@ def with_metadata(node: BaseNode, found: dict[str, object] | None) -> BaseNode:
 
 def strip_evidence(nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
     """Copies of the nodes without our metadata, for stores that take flat metadata only; scores stay."""
-    return [NodeWithScore(node=with_metadata(found.node, None), score=found.score) for found in nodes]
+    scored = listed("nodes", nodes, NodeWithScore, wrap="write NodeWithScore(node=node)")
+    return [NodeWithScore(node=with_metadata(found.node, None), score=found.score) for found in scored]

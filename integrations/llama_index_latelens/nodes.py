@@ -19,7 +19,7 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore import BaseDocumentStore
 
-from latelens.bridge.arguments import streamed
+from latelens.bridge.arguments import check_is, streamed
 from latelens.bridge.metadata import marked
 from latelens.bridge.parents import NODE_KEY, FindParents, Parent, passages_of, place_of
 from latelens.bridge.retrieving import Retrieved
@@ -42,6 +42,14 @@ _ELSEWHERE = {"id_", "text", "metadata", "embedding", "class_name", "obj"}
 def text_of(node: BaseNode) -> str:
     """A node's text without metadata: every other mode prepends it and strips, and positions would no longer fit."""
     return node.get_content(metadata_mode=MetadataMode.NONE)
+
+
+def bare_text(document: NodeWithScore | BaseNode | str) -> str:
+    """The text of a node, scored or not, or a text itself."""
+    check_is("document", document, (NodeWithScore, BaseNode, str))
+    if isinstance(document, str):
+        return document
+    return text_of(document.node if isinstance(document, NodeWithScore) else document)
 
 
 def shown_keys(node: BaseNode, mode: MetadataMode) -> list[str]:

@@ -28,7 +28,7 @@ from latelens.encoders.cache import describe_cache
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from llama_index_latelens.evidence import with_metadata
-from llama_index_latelens.nodes import shown_keys, start_in_document, text_of
+from llama_index_latelens.nodes import bare_text, shown_keys, start_in_document, text_of
 
 dispatcher = get_dispatcher(__name__)
 
@@ -122,8 +122,7 @@ class LateInteractionRerank(BaseNodePostprocessor):
 
     def explain(self, query: str, document: NodeWithScore | BaseNode | str) -> Explanation:
         """Every match between a query and one node, whatever `explain` was set to."""
-        node = document.node if isinstance(document, NodeWithScore) else document
-        return self._reranker.explain(query, node if isinstance(node, str) else text_of(node))
+        return self._reranker.explain(query, bare_text(document))
 
     def postprocess_nodes(
         self,

@@ -16,7 +16,7 @@ from llama_index.core.storage.docstore import BaseDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilters
 from typing_extensions import Self, Unpack
 
-from latelens.bridge.arguments import check_names, listed
+from latelens.bridge.arguments import check_flag, check_is, check_names, listed
 from latelens.bridge.parents import PARENT_KEY
 from latelens.bridge.reranking import renamed
 from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
@@ -28,7 +28,7 @@ from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Filter, Searcher
 from latelens.ranking import rerank
 from llama_index_latelens.filters import to_filter
-from llama_index_latelens.nodes import WRAP, Parents, parent_finder, scored_node, text_of, to_chunks
+from llama_index_latelens.nodes import WRAP, Parents, bare_text, parent_finder, scored_node, to_chunks
 
 dispatcher = get_dispatcher(__name__)
 
@@ -106,6 +106,7 @@ class LateInteractionRetriever(BaseRetriever):
         verbose: bool = False,
     ) -> None:
         check_searcher(searcher)
+        check_flag("split", split)
         self.searcher = searcher
         self.similarity_top_k = similarity_top_k
         self.explain_mode = explain
@@ -149,6 +150,7 @@ class LateInteractionRetriever(BaseRetriever):
         options
             The class's own.
         """
+        check_flag("return_parents", return_parents)
         if return_parents and not split:
             raise ValueError("return_parents=True needs split=True, or from_index(index, parents=...)")
         encoder = LazyEncoder(model, device=device, batch_size=batch_size)
@@ -200,20 +202,21 @@ class LateInteractionRetriever(BaseRetriever):
 
     def explain(self, query: str, document: NodeWithScore | BaseNode | str) -> Explanation:
         """Every match between a query and one node, whatever `explain` was set to."""
-        node = document.node if isinstance(document, NodeWithScore) else document
-        text = node if isinstance(node, str) else text_of(node)
-        return rerank(query, [text], self.searcher.encoder, explain="off")[0].explanation
+        return rerank(query, [bare_text(document)], self.searcher.encoder, explain="off")[0].explanation
 
     def retrieve(self, str_or_query_bundle: QueryType, **asked: Unpack[Asked]) -> list[NodeWithScore]:
         """Find nodes; takes `similarity_top_k`, `filters`, `explain`, `min_score` and `min_relevance` for this call."""
-        return super(LateInteractionRetriever, self._asked(asked)).retrieve(str_or_query_bundle)
+        return super(LateInteractionRetriever, self._asked(str_or_query_bundle, asked)).retrieve(str_or_query_bundle)
 
     async def aretrieve(self, str_or_query_bundle: QueryType, **asked: Unpack[Asked]) -> list[NodeWithScore]:
         """Like `retrieve`, off the event loop."""
-        return await super(LateInteractionRetriever, self._asked(asked)).aretrieve(str_or_query_bundle)
+        return await super(LateInteractionRetriever, self._asked(str_or_query_bundle, asked)).aretrieve(
+            str_or_query_bundle
+        )
 
-    def _asked(self, asked: Asked) -> Self:
+    def _asked(self, query: QueryType, asked: Asked) -> Self:
         """Itself, or a copy with arguments of one call; None stays as it was set, but for the bounds."""
+        check_is("query", query, (str, QueryBundle))
         check_names(asked, Asked.__annotations__)
         changed = copy.copy(self)
         for name, value in renamed(asked).items():

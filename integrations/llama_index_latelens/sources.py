@@ -104,7 +104,7 @@ def to_citable_blocks(nodes: Sequence[NodeWithScore | BaseNode]) -> list[Citable
     left out. Only for models that take them: OpenAI's integration raises on such blocks.
     """
     blocks = []
-    for source in map(to_source, nodes):
+    for source in to_sources(nodes):
         sentences: list[Any] = [TextBlock(text=source.text[start:end]) for start, end in split_sentences(source.text)]
         if sentences:
             name = source.id or ""

@@ -321,6 +321,20 @@ def test_a_message_with_tool_calls_only_is_left_without_citations() -> None:
     assert strip_citations([cite(call)]) == [call]
 
 
+def test_an_answer_without_citations_keeps_its_content_as_it_was() -> None:
+    text = cite(AIMessage("Whales sing.", id="1"))
+    assert (text.content, text.id, text.response_metadata.get("output_version")) == ("Whales sing.", "1", None)
+    blocks: Any = [{"type": "text", "text": "Whales sing.", "cache_control": {"type": "ephemeral"}}]
+    assert cite(AIMessage(blocks)).content == blocks
+    for message in (text, cite(AIMessage(blocks))):
+        found = read_attribution(message, DOCUMENTS)
+        assert found is not None
+        assert [claim.label for claim in found.claims] == ["no_evidence"]
+        (stripped,) = strip_citations([message])
+        assert stripped.content == message.content
+        assert stripped.response_metadata == {}
+
+
 def test_a_chunk_becomes_a_message() -> None:
     assert type(cite(AIMessageChunk(content=ANSWER))) is AIMessage
 
@@ -578,7 +592,7 @@ async def test_an_empty_stream_and_an_answer_made_at_once_are_cited_too() -> Non
     assert [chunk async for chunk in attach.astream(given)] == [chunk, last]
     empty = summed(list(attach.stream({"context": [], "answer": ""})))["answer"]
     assert empty.text == ""
-    assert empty.content == attach.invoke({"context": [], "answer": ""})["answer"].content
+    assert attach.invoke({"context": [], "answer": ""})["answer"].content == ""
 
 
 async def test_a_chain_that_makes_answer_and_context_side_by_side_is_cited() -> None:

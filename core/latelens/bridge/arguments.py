@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
 
 Item = TypeVar("Item")
 
@@ -49,10 +49,22 @@ def check_many(name: str, items: object, kind: type[Any] | tuple[type[Any], ...]
 
 
 def _checked(name: str, item: Any, kind: type[Item] | tuple[type[Item], ...], wrap: str) -> Item:
-    if isinstance(item, kind):
-        return item
-    next_step = f"; {wrap}" if wrap else ""
-    raise TypeError(f"{name} must be a {_named(kind)}, got {type(item).__name__}: {item!r:.80}{next_step}")
+    check_is(name, item, kind, instead=wrap)
+    return cast("Item", item)
+
+
+def check_is(name: str, value: object, kind: type[Any] | tuple[type[Any], ...], *, instead: str = "") -> None:
+    """Refuse what is of another type; `instead` says what to write."""
+    if not isinstance(value, kind):
+        next_step = f"; {instead}" if instead else ""
+        raise TypeError(f"{name} must be a {_named(kind)}, got {type(value).__name__}: {value!r:.80}{next_step}")
+
+
+def check_name(name: str, value: object) -> None:
+    """Refuse what is no str, or an empty one."""
+    check_is(name, value, str)
+    if not str(value).strip():
+        raise ValueError(f"{name} must not be empty, got {value!r}")
 
 
 def check_flag(name: str, value: object) -> None:
@@ -66,4 +78,5 @@ def _named(kind: type[Any] | tuple[type[Any], ...]) -> str:
 
 
 def _kinds(kind: type[Any] | tuple[type[Any], ...]) -> tuple[type[Any], ...]:
-    return kind if isinstance(kind, tuple) else (kind,)
+    each = kind if isinstance(kind, tuple) else (kind,)
+    return tuple(one for union in each for one in (get_args(union) or (union,)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from latelens.bridge.arguments import check_names
+from latelens.bridge.arguments import check_name, check_names, listed
 from latelens.bridge.metadata import to_metadata
 from latelens.bridge.parents import (
     MAX_CHUNKS,
@@ -23,7 +23,6 @@ from latelens.bridge.parents import (
 from latelens.encoders import Encoder
 from latelens.explanation.evidence import find_evidence
 from latelens.explanation.results import ExplainMode, Ranked
-from latelens.index.arguments import check_ids
 from latelens.index.filters import parse_filter
 from latelens.index.protocol import Chunk, Filter, Hit, Index, Searcher
 from latelens.ranking import check_options, rank_explained
@@ -78,6 +77,7 @@ class Wanted:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
             raise ValueError(f"the number of results must be an int of at least 1, got {self.k!r}")
         check_options(top_n=None, explain=self.explain, min_score=self.min_score, min_relevance=self.min_relevance)
+        check_name("parent_key", self.parent_key)
         if self.filter is not None:
             parse_filter(self.filter)
 
@@ -157,8 +157,7 @@ def put(index: Searcher, chunks: Iterable[Chunk], *, batch_size: int = 256, show
 
 def remove(index: Searcher, ids: Sequence[str]) -> int:
     """Delete chunks and return how many there were."""
-    check_ids(ids)
-    return _writable(index).delete(list(ids))
+    return _writable(index).delete(listed("ids", ids, str))
 
 
 def check_searcher(searcher: object) -> None:

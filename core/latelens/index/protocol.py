@@ -61,9 +61,10 @@ class Chunk:
         try:
             return json.dumps(dict(self.metadata), ensure_ascii=False, allow_nan=False, sort_keys=True)
         except (TypeError, ValueError) as error:
+            keys = ", ".join(repr(key) for key, value in self.metadata.items() if not _is_json(key, value))
             raise ValueError(
-                f"the metadata of chunk {self.id!r} is no JSON ({error}); keep strings, finite numbers, booleans, "
-                "None, lists and dicts with str keys"
+                f"the metadata under {keys} is no JSON ({error}), of chunk {self.id!r}: keep strings, finite numbers, "
+                "booleans, None, lists and dicts with str keys, and write a date or an id as str(value)"
             ) from error
 
 
@@ -73,6 +74,14 @@ def fields_of(metadata: Mapping[str, Any], id: str, document_id: str | None) -> 
     if document_id is None:
         del fields["$document_id"]  # so that ``$exists`` tells
     return fields
+
+
+def _is_json(key: object, value: object) -> bool:
+    try:
+        json.dumps({key: value}, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(key, str)
 
 
 @dataclass(frozen=True)
