@@ -25,8 +25,15 @@ def described(value: object) -> str:
 
 
 def warn_caller(message: str) -> None:
-    """Warn at the line outside of latelens that led here, however many of our functions lie between."""
+    """Warn at the line outside of the library that led here, however many of our functions lie between.
+
+    The command is outside: it says the warnings that arise at its own lines.
+    """
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in _OURS and not module.startswith("latelens.cli")

@@ -64,7 +64,7 @@ async def test_a_generator_of_chunks_is_read_once_off_the_event_loop(side: Any) 
 
 def test_one_in_place_of_several_and_texts_in_place_of_chunks_are_refused(side: Any) -> None:
     for wrong in (TEXT, side.chunk(TEXT)):
-        with pytest.raises(TypeError, match=r"must be a sequence of \w+, got one \w+; put it in a list"):
+        with pytest.raises(TypeError, match=r"must be a sequence of \w+, got one \w+: .+; put it in a list"):
             raw_rerank(side, wrong)
     with pytest.raises(TypeError, match=r"\[1\] must be a (Document|NodeWithScore), got str: 'a'; write"):
         raw_rerank(side, [side.chunk(TEXT), "a"])
@@ -95,13 +95,13 @@ def test_texts_with_embeddings_or_one_text_are_refused() -> None:
     from_texts = langchain_latelens.LateInteractionRetriever.from_texts
     with pytest.raises(TypeError, match="latelens takes no embeddings: pass a late-interaction model"):
         from_texts([TEXT], DeterministicFakeEmbedding(size=8))  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="texts must be a sequence of str, got one str; put it in a list"):
+    with pytest.raises(TypeError, match=r"texts must be a sequence of str, got one str: '.+'; put it in a list"):
         from_texts(TEXT, model=FakeEncoder())
     with pytest.raises(TypeError, match=r"texts\[0\] must be a str, got Document.*from_documents takes Documents"):
         from_texts([Document(TEXT)], model=FakeEncoder())  # type: ignore[list-item]
     with pytest.raises(TypeError, match=r"metadatas\[0\] must be a dict, got str"):
         from_texts([TEXT], ["en"], FakeEncoder())  # type: ignore[list-item]
-    with pytest.raises(TypeError, match="ids must be a sequence of str, got one str"):
+    with pytest.raises(TypeError, match="ids must be a sequence of str, got one str: '"):
         from_texts([TEXT], model=FakeEncoder(), ids="a")
     made = from_texts((text for text in [TEXT, "It rained."]), ({} for _ in range(2)), FakeEncoder(), ids=iter("ab"))  # type: ignore[arg-type]
     assert [document.id for document in made.invoke(QUERY)] == ["a", "b"]

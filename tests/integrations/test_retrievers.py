@@ -324,7 +324,7 @@ def test_stages_cannot_be_added_to(side: Any) -> None:
 def test_one_id_for_two_texts_and_metadata_that_is_no_json_are_refused(side: Any) -> None:
     with pytest.raises(ValueError, match="two different chunks have the id 'x'"):
         side.retriever([side.chunk("one"), side.chunk("two")], FakeEncoder())
-    with pytest.raises(ValueError, match="the metadata of chunk 'x' is no JSON"):
+    with pytest.raises(ValueError, match=r"the metadata under 'at' is no JSON .*, of chunk 'x'"):
         side.retriever([side.chunk("one", at={1, 2})], FakeEncoder())
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast, get_args
 
+from latelens.refusals import described
+
 Item = TypeVar("Item")
 
 
@@ -40,9 +42,9 @@ def streamed(
 def check_many(name: str, items: object, kind: type[Any] | tuple[type[Any], ...]) -> None:
     """Refuse one item in place of several: a text would be taken for its letters."""
     if isinstance(items, (str, bytes, Mapping, *_kinds(kind))):
-        wrong = f"one {type(items).__name__}; put it in a list"
+        wrong = f"one {described(items)}; put it in a list"
     elif not isinstance(items, Iterable):
-        wrong = f"{type(items).__name__}: {items!r:.80}"
+        wrong = described(items)
     else:
         return
     raise TypeError(f"{name} must be a sequence of {_named(kind)}, got {wrong}")
@@ -57,7 +59,7 @@ def check_is(name: str, value: object, kind: type[Any] | tuple[type[Any], ...], 
     """Refuse what is of another type; `instead` says what to write."""
     if not isinstance(value, kind):
         next_step = f"; {instead}" if instead else ""
-        raise TypeError(f"{name} must be a {_named(kind)}, got {type(value).__name__}: {value!r:.80}{next_step}")
+        raise TypeError(f"{name} must be a {_named(kind)}, got {described(value)}{next_step}")
 
 
 def check_name(name: str, value: object) -> None:
@@ -70,7 +72,7 @@ def check_name(name: str, value: object) -> None:
 def check_flag(name: str, value: object) -> None:
     """Refuse what is neither True nor False."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {type(value).__name__}: {value!r:.80}")
+        raise TypeError(f"{name} must be True or False, got {described(value)}")
 
 
 def _named(kind: type[Any] | tuple[type[Any], ...]) -> str:

@@ -169,14 +169,11 @@ def test_a_cache_makes_the_second_question_read_nothing(notes, capsys, monkeypat
 
 
 def test_a_warning_of_the_library_is_one_line(notes, capsys, monkeypatch):
-    def load(model):
-        latelens.encoders.local.opening.say_licence("jinaai/jina-colbert-v2")
-        return FakeEncoder()
-
-    monkeypatch.setattr(command, "load_encoder", load)
-    assert main(["grass", notes]) == 0
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("latelens: warning: jinaai/jina-colbert-v2")
+    monkeypatch.setattr(command, "load_encoder", latelens.load_encoder)
+    assert main(["grass", notes, "--model", "jinaai/jina-colbert-v2"]) == 2  # it is not on this machine
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning.startswith("latelens: warning: jinaai/jina-colbert-v2 is published under CC-BY-NC-4.0")
+    assert "could not find the model" in error
 
 
 def test_ctrl_c_is_status_130(notes, capsys, monkeypatch):
