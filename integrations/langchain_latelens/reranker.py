@@ -21,17 +21,19 @@ from langchain_core.runnables.config import (
     get_async_callback_manager_for_config,
     get_callback_manager_for_config,
 )
-from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, field_validator, model_validator
 from typing_extensions import Self, Unpack
 
 from langchain_latelens.documents import WRAP, text_of
 from langchain_latelens.evidence import SCORE_KEY
 from latelens.bridge.arguments import check_is, check_names, listed
+from latelens.bridge.calibrations import describe_calibration, read_calibration
 from latelens.bridge.metadata import marked
 from latelens.bridge.parents import START_KEY
 from latelens.bridge.reranking import Given, RerankAsked, Reranked, Reranker, RerankOptions
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache import describe_cache
+from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 
@@ -64,6 +66,9 @@ class LateInteractionRerank(BaseDocumentCompressor):
         Texts to encode at once; None lets the encoder choose.
     device
         A torch device; None takes an accelerator where there is one.
+    backend, speed, engine, dtype, calibration
+        As for `latelens.load_encoder`. Rerankers, retrievers and attributors with one model's name and the same of
+        these share one encoder in a process.
     show_progress
         Show a progress bar while documents are encoded.
     metadata_keys
@@ -79,6 +84,11 @@ class LateInteractionRerank(BaseDocumentCompressor):
     cache: Any = True
     batch_size: int | None = None
     device: str | None = None
+    backend: BackendName = "auto"
+    speed: Speed = "exact"
+    engine: Engine = "torch"
+    dtype: Dtype | None = None
+    calibration: Any = None
     show_progress: bool = False
     metadata_keys: Sequence[str] = ()
 
@@ -108,6 +118,15 @@ class LateInteractionRerank(BaseDocumentCompressor):
     @field_serializer("model")
     def _model_name(self, model: Any) -> str:
         return model if isinstance(model, str) else self._reranker.encoder.name
+
+    @field_validator("calibration", mode="before")
+    @classmethod
+    def _calibration(cls, setting: Any) -> Any:
+        return read_calibration(setting)
+
+    @field_serializer("calibration")
+    def _calibration_setting(self, setting: Any) -> Any:
+        return describe_calibration(setting)
 
     @field_serializer("cache")
     def _cache_setting(self, cache: Any) -> bool | str:

@@ -19,10 +19,12 @@ from langchain_latelens.documents import Parents, document_of, parent_finder, te
 from langchain_latelens.retriever_arguments import Making, Options
 from langchain_latelens.tracing import abatch, batch, child_runs
 from latelens.bridge.arguments import check_flag, listed
+from latelens.bridge.calibrations import CalibrationSetting
 from latelens.bridge.parents import PARENT_KEY
 from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
+from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from latelens.index.exact import ExactIndex
@@ -105,6 +107,11 @@ class LateInteractionRetriever(BaseRetriever):
         return_parents: bool = False,
         batch_size: int | None = None,
         device: str | None = None,
+        backend: BackendName = "auto",
+        speed: Speed = "exact",
+        engine: Engine = "torch",
+        dtype: Dtype | None = None,
+        calibration: CalibrationSetting = None,
         show_progress: bool = False,
         **options: Unpack[Options],
     ) -> Self:
@@ -122,7 +129,7 @@ class LateInteractionRetriever(BaseRetriever):
             A folder that keeps the index; opened if it is there, and documents that it holds are not encoded again.
         return_parents
             With `split`: return whole documents, which are kept in memory.
-        batch_size, device, show_progress
+        batch_size, device, backend, speed, engine, dtype, calibration, show_progress
             As in `LateInteractionRerank`.
         options
             The class's own.
@@ -131,7 +138,16 @@ class LateInteractionRetriever(BaseRetriever):
         check_flag("return_parents", return_parents)
         if return_parents and not split:
             raise ValueError("return_parents=True needs split=True, or from_index(index, parents=...)")
-        encoder = LazyEncoder(model, device=device, batch_size=batch_size)
+        encoder = LazyEncoder(
+            model,
+            batch_size=batch_size,
+            device=device,
+            backend=backend,
+            speed=speed,
+            engine=engine,
+            dtype=dtype,
+            calibration=calibration,
+        )
         searcher = ExactIndex(encoder, path)
         made = cls(searcher=searcher, split=split, parents={} if return_parents else None, **options)
         made.add_documents(documents, ids=ids, show_progress=show_progress)

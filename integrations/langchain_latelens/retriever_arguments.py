@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
+from latelens.bridge.calibrations import CalibrationSetting
+from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.explanation.results import ExplainMode
 
 
@@ -31,4 +33,9 @@ class Making(Options, total=False):
     return_parents: bool
     batch_size: int | None
     device: str | None
+    backend: BackendName
+    speed: Speed
+    engine: Engine
+    dtype: Dtype | None
+    calibration: CalibrationSetting
     show_progress: bool

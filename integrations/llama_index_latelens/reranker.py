@@ -12,6 +12,7 @@ from llama_index.core.bridge.pydantic import (
     Field,
     PrivateAttr,
     field_serializer,
+    field_validator,
     model_validator,
 )
 from llama_index.core.callbacks import CBEventType, EventPayload
@@ -22,9 +23,11 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, Query
 from typing_extensions import Self, Unpack
 
 from latelens.bridge.arguments import listed
+from latelens.bridge.calibrations import describe_calibration, read_calibration
 from latelens.bridge.reranking import Given, RerankAsked, Reranker, RerankOptions, renamed
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache import describe_cache
+from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from llama_index_latelens.evidence import with_metadata
@@ -59,6 +62,9 @@ class LateInteractionRerank(BaseNodePostprocessor):
         Texts to encode at once; None lets the encoder choose.
     device
         A torch device; None takes an accelerator where there is one.
+    backend, speed, engine, dtype, calibration
+        As for `latelens.load_encoder`. Rerankers, retrievers and attributors with one model's name and the same of
+        these share one encoder in a process.
     show_progress
         Show a progress bar while nodes are encoded.
     metadata_mode
@@ -75,6 +81,11 @@ class LateInteractionRerank(BaseNodePostprocessor):
     cache: Any = True
     batch_size: int | None = None
     device: str | None = None
+    backend: BackendName = "auto"
+    speed: Speed = "exact"
+    engine: Engine = "torch"
+    dtype: Dtype | None = None
+    calibration: Any = None
     show_progress: bool = False
     metadata_mode: MetadataMode = MetadataMode.NONE
 
@@ -110,6 +121,15 @@ class LateInteractionRerank(BaseNodePostprocessor):
     @field_serializer("model")
     def _model_name(self, model: Any) -> str:
         return model if isinstance(model, str) else self._reranker.encoder.name
+
+    @field_validator("calibration", mode="before")
+    @classmethod
+    def _calibration(cls, setting: Any) -> Any:
+        return read_calibration(setting)
+
+    @field_serializer("calibration")
+    def _calibration_setting(self, setting: Any) -> Any:
+        return describe_calibration(setting)
 
     @field_serializer("cache")
     def _cache_setting(self, cache: Any) -> bool | str:

@@ -17,11 +17,13 @@ from llama_index.core.vector_stores.types import MetadataFilters
 from typing_extensions import Self, Unpack
 
 from latelens.bridge.arguments import check_flag, check_is, check_names, listed
+from latelens.bridge.calibrations import CalibrationSetting
 from latelens.bridge.parents import PARENT_KEY
 from latelens.bridge.reranking import renamed
 from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
+from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from latelens.index.exact import ExactIndex
@@ -130,6 +132,11 @@ class LateInteractionRetriever(BaseRetriever):
         return_parents: bool = False,
         batch_size: int | None = None,
         device: str | None = None,
+        backend: BackendName = "auto",
+        speed: Speed = "exact",
+        engine: Engine = "torch",
+        dtype: Dtype | None = None,
+        calibration: CalibrationSetting = None,
         show_progress: bool = False,
         **options: Unpack[Options],
     ) -> Self:
@@ -145,7 +152,7 @@ class LateInteractionRetriever(BaseRetriever):
             A folder that keeps the index; opened if it is there, and nodes that it holds are not encoded again.
         return_parents
             With `split`: return whole documents, which are kept in memory.
-        batch_size, device, show_progress
+        batch_size, device, backend, speed, engine, dtype, calibration, show_progress
             As in `LateInteractionRerank`.
         options
             The class's own.
@@ -153,7 +160,16 @@ class LateInteractionRetriever(BaseRetriever):
         check_flag("return_parents", return_parents)
         if return_parents and not split:
             raise ValueError("return_parents=True needs split=True, or from_index(index, parents=...)")
-        encoder = LazyEncoder(model, device=device, batch_size=batch_size)
+        encoder = LazyEncoder(
+            model,
+            batch_size=batch_size,
+            device=device,
+            backend=backend,
+            speed=speed,
+            engine=engine,
+            dtype=dtype,
+            calibration=calibration,
+        )
         searcher = ExactIndex(encoder, path)
         made = cls(searcher, split=split, parents={} if return_parents else None, **options)
         made.add_nodes(nodes, show_progress=show_progress)

@@ -48,7 +48,7 @@ def test_both_take_the_same_arguments_in_the_same_order() -> None:
     assert signatures[0] == signatures[1]
     assert [name for name, _ in signatures[0]] == [
         "model", "top_n", "explain_mode", "min_score", "min_relevance",
-        "cache", "batch_size", "device", "show_progress",
+        "cache", "batch_size", "device", "backend", "speed", "engine", "dtype", "calibration", "show_progress",
     ]  # fmt: skip
 
 

@@ -159,9 +159,10 @@ def lc_as_retriever(base_retriever: Any = None) -> Any:
     return lc.LateInteractionRerank(model=FakeEncoder()).as_retriever(base)
 
 
-RERANK = ["top_n", "explain", "min_score", "min_relevance", "cache", "batch_size", "show_progress"]
+LOAD = ["batch_size", "device", "backend", "speed", "engine", "dtype", "calibration"]
+RERANK = ["top_n", "explain", "min_score", "min_relevance", "cache", "show_progress"]
 KEEP = ["k", "explain", "min_score", "min_relevance", "filter"]
-FROM = ["path", "split", "return_parents", "show_progress"]
+FROM = ["path", "split", "return_parents", "show_progress", *LOAD]
 LI = {"k": "similarity_top_k", "filter": "filters"}
 
 
@@ -170,8 +171,8 @@ def named(names: list[str]) -> list[str]:
 
 
 CALLS: list[tuple[Callable[..., Any], list[str]]] = [
-    (lc_rerank, ["model", *RERANK, "metadata_keys"]),
-    (li_rerank, ["model", *RERANK, "metadata_mode"]),
+    (lc_rerank, ["model", *RERANK, *LOAD, "metadata_keys"]),
+    (li_rerank, ["model", *RERANK, *LOAD, "metadata_mode"]),
     (lc_compress, ["documents", "query", *RERANK[:4]]),
     (li_postprocess, ["nodes", "query_str", *RERANK[:4]]),
     (lc_from_documents, ["documents", "model", *FROM, *KEEP]),
@@ -194,7 +195,7 @@ CALLS: list[tuple[Callable[..., Any], list[str]]] = [
     (li_tool, ["retriever", "name", "description"]),
     (lc_attach, ["message", "sources", "attributor"]),
     (li_attach, ["response", "sources", "attributor"]),
-    (attributor_of, ["model", "max_citations", "verifier", "cache"]),
+    (attributor_of, ["model", "max_citations", "verifier", "cache", *LOAD]),
     (lc_chain, ["attributor", "answer_key", "sources_key"]),
     (lc_middleware, ["attributor", "sources_key"]),
     (li_engine, ["query_engine", "attributor", "marks"]),

@@ -9,9 +9,11 @@ from typing import Any
 from latelens.attribution.answer import attribute, check_max_citations
 from latelens.attribution.citations import Attribution, Source
 from latelens.attribution.verify import as_verifier
+from latelens.bridge.calibrations import CalibrationSetting
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache import CacheSetting, describe_cache, open_cache
 from latelens.encoders.lazy import LazyEncoder
+from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 
 
 class Attributor:
@@ -30,8 +32,9 @@ class Attributor:
         Tells whether the cited text supports a claim: see `attribute`.
     cache
         True keeps the sources' embeddings in memory, False encodes anew, a path keeps them in a folder too.
-    batch_size, device
-        As for `load_encoder`.
+    batch_size, device, backend, speed, engine, dtype, calibration
+        As for `load_encoder`. Attributors, rerankers and retrievers with one model's name and the same of these share
+        one encoder in a process.
 
     Raises
     ------
@@ -54,9 +57,23 @@ class Attributor:
         cache: CacheSetting = True,
         batch_size: int | None = None,
         device: str | None = None,
+        backend: BackendName = "auto",
+        speed: Speed = "exact",
+        engine: Engine = "torch",
+        dtype: Dtype | None = None,
+        calibration: CalibrationSetting = None,
     ) -> None:
         check_max_citations(max_citations)
-        self.encoder = LazyEncoder(model, device=device, batch_size=batch_size)
+        self.encoder = LazyEncoder(
+            model,
+            batch_size=batch_size,
+            device=device,
+            backend=backend,
+            speed=speed,
+            engine=engine,
+            dtype=dtype,
+            calibration=calibration,
+        )
         self.cache = open_cache(cache)
         self.max_citations = max_citations
         self.verifier = None if verifier is None else as_verifier(verifier)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
 
 from latelens.bridge.arguments import check_names
+from latelens.bridge.calibrations import CalibrationSetting
 from latelens.bridge.headings import Headed, headed, in_bare_text, matches_in_metadata, without_words
 from latelens.bridge.metadata import earlier_score, to_metadata
 from latelens.bridge.sources import start_of
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache import CacheSetting, EmbeddingCache, open_cache
 from latelens.encoders.lazy import LazyEncoder
+from latelens.encoders.options import BackendName, Dtype, EncoderOptions, Engine, Speed
 from latelens.explanation.evidence import find_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode, Ranked
@@ -31,6 +33,11 @@ class RerankOptions:
     cache: CacheSetting = True
     batch_size: int | None = None
     device: str | None = None
+    backend: BackendName = "auto"
+    speed: Speed = "exact"
+    engine: Engine = "torch"
+    dtype: Dtype | None = None
+    calibration: CalibrationSetting = None
     show_progress: bool = False
 
     def __post_init__(self) -> None:
@@ -39,6 +46,19 @@ class RerankOptions:
             explain=self.explain_mode,
             min_score=self.min_score,
             min_relevance=self.min_relevance,
+        )
+
+    @property
+    def loading(self) -> EncoderOptions:
+        """Those of `load_encoder`."""
+        return EncoderOptions(
+            batch_size=self.batch_size,
+            device=self.device,
+            backend=self.backend,
+            speed=self.speed,
+            engine=self.engine,
+            dtype=self.dtype,
+            calibration=self.calibration,
         )
 
     @classmethod
@@ -92,7 +112,7 @@ class Reranker:
         self.encoder: LazyEncoder
         self.cache: EmbeddingCache | None
         if like is None:
-            self.encoder = LazyEncoder(options.model, device=options.device, batch_size=options.batch_size)
+            self.encoder = LazyEncoder(options.model, **options.loading)
             self.cache = open_cache(options.cache)
         else:
             self.encoder, self.cache = like.encoder, like.cache
