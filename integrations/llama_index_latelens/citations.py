@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
-from llama_index.core.agent.workflow import AgentOutput
+from llama_index.core.agent.workflow import AgentOutput, ToolCallResult
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CitationBlock, TextBlock
 from llama_index.core.base.response.schema import AsyncStreamingResponse, PydanticResponse, Response, StreamingResponse
 from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
+from llama_index.core.schema import NodeWithScore
 
 from latelens.attribution import Attribution, Citation, Source
 from latelens.bridge.arguments import check_is, listed
@@ -17,7 +18,7 @@ from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.metadata import KEY
 from latelens.interchange import from_json, to_json
 from latelens.interchange.stand_ins import fits
-from llama_index_latelens.sources import SourceLike, to_sources
+from llama_index_latelens.sources import EvidenceCollector, SourceLike, to_sources
 from llama_index_latelens.streaming import cite_async_stream, cite_stream
 
 Answered = Response | AgentChatResponse | AgentOutput | ChatMessage | ChatResponse
@@ -70,8 +71,9 @@ def attach_citations(
         The answer of a query engine, streaming or not, or of a chat engine; what an agent, a chat model or a chat
         returned; or a text, which becomes a `Response`.
     sources
-        Nodes, their dicts, texts or `latelens` sources. None takes ``response.source_nodes``; an agent's are
-        gathered by `EvidenceCollector`.
+        Nodes, their dicts, texts or `latelens` sources. None takes ``response.source_nodes``; of an agent's output,
+        what its tools returned in this run. Of earlier runs, and of an output that was stored, `EvidenceCollector`
+        gathers them.
     attributor
         A `latelens.Attributor`: model, cache, verifier. None takes the default model's, of which a process has one.
 
@@ -158,13 +160,24 @@ def _readable(response: Any) -> Answered | Streamed:
 
 
 def _sources(response: Answered | Streamed, given: Sequence[SourceLike] | None) -> list[Source]:
-    if given is None and not isinstance(response, AgentOutput | ChatMessage | ChatResponse):
+    if given is None and isinstance(response, AgentOutput):
+        given = _found_by_agent(response)
+    elif given is None and not isinstance(response, ChatMessage | ChatResponse):
         given = response.source_nodes
     if given is None:
         raise ValueError(
             f"{type(response).__name__} names no sources: pass sources=, for an agent those of an EvidenceCollector"
         )
     return to_sources(given)
+
+
+def _found_by_agent(output: AgentOutput) -> list[NodeWithScore] | None:
+    """What the tools of an agent's last run found; None where the output holds no results of tools."""
+    results = [call for call in output.tool_calls if isinstance(call, ToolCallResult)]
+    collector = EvidenceCollector()
+    for result in results:
+        collector.add(result)
+    return collector.sources if results else None
 
 
 def _cite_message(

@@ -417,6 +417,18 @@ def agent(recorder: Recorder, **options: Any) -> FunctionAgent:
     return FunctionAgent(name="keeper", description="d", tools=search_tools(), llm=llm, **options)
 
 
+async def test_an_agents_output_brings_what_its_tools_found_in_this_run() -> None:
+    recorder = Recorder(calls("search", input="food"), calls("lookup", name="water"), says(ANSWER))
+    collector, handler = EvidenceCollector(), agent(recorder).run("What do elephants eat?")
+    await collector.gather(handler.stream_events())
+    output = await handler
+    assert found(cite(output), collector.sources) == found(cite(output, collector.sources), collector.sources)
+    assert found(cite(output), collector.sources).references
+    without = AgentOutput(response=ChatMessage(ANSWER, role="assistant"), current_agent_name="a")
+    with pytest.raises(ValueError, match="AgentOutput names no sources: pass sources="):
+        cite(without)
+
+
 async def test_sources_of_an_agent_are_gathered_over_several_steps() -> None:
     recorder = Recorder(
         calls("search", input="food"), calls("lookup", name="water"), calls("broken"), calls("weather"), says(ANSWER)
