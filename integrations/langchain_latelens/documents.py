@@ -12,7 +12,17 @@ from langchain_latelens.evidence import SCORE_KEY, strip_evidence
 from latelens.bridge.arguments import check_is, listed, streamed
 from latelens.bridge.candidates import content_id
 from latelens.bridge.metadata import marked
-from latelens.bridge.parents import NODE_KEY, PARENT_KEY, START_KEY, FindParents, Parent, passages_of, place_of
+from latelens.bridge.parents import (
+    NODE_KEY,
+    PARENT_KEY,
+    START_KEY,
+    WHOLE_KEY,
+    FindParents,
+    Parent,
+    keep_whole,
+    passages_of,
+    place_of,
+)
 from latelens.bridge.retrieving import Retrieved
 from latelens.index.protocol import Chunk
 
@@ -26,8 +36,8 @@ def to_chunks(documents: Iterable[Document], *, split: bool = False) -> Iterator
     """Documents as chunks, one at a time, for `index.add(to_chunks(documents))` or `BM25(to_chunks(documents))`.
 
     A document without an id gets one made of its text and metadata; one without ``"parent_id"`` in its metadata is its
-    own document. `split` cuts documents into passages, with the
-    document's id under ``"parent_id"`` and the place of each passage under ``"start_index"``.
+    own document. `split` cuts documents into passages, with the document's id under ``"parent_id"`` and the place of
+    each passage under ``"start_index"``.
     """
     for document in streamed("documents", documents, Document, wrap=WRAP):
         named = with_id(document, None)
@@ -37,6 +47,17 @@ def to_chunks(documents: Iterable[Document], *, split: bool = False) -> Iterator
             continue
         for passage, start, end in passages_of(id, text):
             yield Chunk(passage, text[start:end], {**named.metadata, PARENT_KEY: id, START_KEY: start}, id)
+
+
+def passages(documents: Iterable[Document], *, whole: bool) -> dict[str, list[Chunk]]:
+    """The passages of each document, by its id; with `whole`, the first keeps the document."""
+    found: dict[str, list[Chunk]] = {}
+    for document in documents:
+        chunks = to_chunks([document], split=True)
+        (given,) = to_chunks([document])
+        if found.setdefault(given.id, kept := list(keep_whole(chunks, given) if whole else chunks)) != kept:
+            raise ValueError(f"two different documents have the id {given.id!r}; give each its own, with ids= or on it")
+    return found
 
 
 def text_of(document: Document | str) -> str:
@@ -66,11 +87,17 @@ def document_of(found: Retrieved) -> Document:
     if found.parent is not None:
         parent: Document = found.parent.source
         return Document(parent.page_content, id=found.parent.id, metadata=_marked(parent.metadata, found))
-    metadata = {key: value for key, value in found.chunk.metadata.items() if key != NODE_KEY}
-    start = place_of(found.chunk.metadata)[1]
-    if NODE_KEY in found.chunk.metadata and start is not None:  # stored by LlamaIndex
+    plain = plain_document(found.chunk)
+    return plain.model_copy(update={"metadata": _marked(plain.metadata, found)})
+
+
+def plain_document(chunk: Chunk) -> Document:
+    """The document that a chunk was made of."""
+    metadata = {key: value for key, value in chunk.metadata.items() if key not in (NODE_KEY, WHOLE_KEY)}
+    start = place_of(chunk.metadata)[1]
+    if NODE_KEY in chunk.metadata and start is not None:  # stored by LlamaIndex
         metadata[START_KEY] = start
-    return Document(found.chunk.text, id=found.chunk.id, metadata=_marked(metadata, found))
+    return Document(chunk.text, id=chunk.id, metadata=metadata)
 
 
 def parent_finder(parents: Parents) -> FindParents:

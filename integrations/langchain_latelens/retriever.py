@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -15,13 +15,22 @@ from langchain_core.stores import BaseStore
 from pydantic import ConfigDict, Field, field_serializer, model_validator
 from typing_extensions import Self, Unpack
 
-from langchain_latelens.documents import Parents, document_of, parent_finder, text_of, to_chunks, with_ids
+from langchain_latelens.documents import (
+    Parents,
+    document_of,
+    parent_finder,
+    passages,
+    plain_document,
+    text_of,
+    to_chunks,
+    with_ids,
+)
 from langchain_latelens.retriever_arguments import Making, Options
 from langchain_latelens.tracing import abatch, batch, child_runs
 from latelens.bridge.arguments import check_flag, listed
 from latelens.bridge.calibrations import CalibrationSetting
-from latelens.bridge.parents import PARENT_KEY
-from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
+from latelens.bridge.parents import KEPT, PARENT_KEY, FindParents, check_parents, kept_parents
+from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, put_documents, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
 from latelens.encoders.options import BackendName, Dtype, Engine, Speed
@@ -57,8 +66,9 @@ class LateInteractionRetriever(BaseRetriever):
         Cut documents into passages when they are added, with the document's id under ``parent_key`` and the place of
         each passage under ``"start_index"``.
     parents
-        Whole documents by their ids, a mapping or a LangChain store: what is returned are then the documents whose
-        chunks were found, with the evidence at its place in the whole text, and MaxSim over those chunks.
+        Whole documents by their ids: a mapping, a LangChain store, or ``"index"`` for those that ``split`` keeps with
+        the index. What is returned are then the documents whose chunks were found, with the evidence at its place in
+        the whole text, and MaxSim over those chunks.
     parent_key
         Which key of a chunk's metadata holds the id of its document.
     score_threshold
@@ -128,7 +138,7 @@ class LateInteractionRetriever(BaseRetriever):
         path
             A folder that keeps the index; opened if it is there, and documents that it holds are not encoded again.
         return_parents
-            With `split`: return whole documents, which are kept in memory.
+            With `split`: return whole documents, which are kept with the index.
         batch_size, device, backend, speed, engine, dtype, calibration, show_progress
             As in `LateInteractionRerank`.
         options
@@ -149,7 +159,7 @@ class LateInteractionRetriever(BaseRetriever):
             calibration=calibration,
         )
         searcher = ExactIndex(encoder, path)
-        made = cls(searcher=searcher, split=split, parents={} if return_parents else None, **options)
+        made = cls(searcher=searcher, split=split, parents=KEPT if return_parents else None, **options)
         made.add_documents(documents, ids=ids, show_progress=show_progress)
         return made
 
@@ -177,7 +187,7 @@ class LateInteractionRetriever(BaseRetriever):
         searcher: Searcher,
         *,
         split: bool = False,
-        parents: Parents | None = None,
+        parents: Parents | Literal["index"] | None = None,
         parent_key: str = PARENT_KEY,
         **options: Unpack[Options],
     ) -> Self:
@@ -189,13 +199,16 @@ class LateInteractionRetriever(BaseRetriever):
     ) -> list[str]:
         """Index documents, replacing those with the same ids, and return the ids that `delete` takes.
 
-        With `split` these are the passages' ids: to replace a document that became shorter, delete them first.
+        With `split` these are the passages' ids, and a document's passages take the place of all that it had.
         """
         named = with_ids(documents, ids)
-        stored = put(self.searcher, to_chunks(named, split=self.split), show_progress=show_progress)
-        if self.split and isinstance(self.parents, BaseStore):
+        if not self.split:
+            return put(self.searcher, to_chunks(named), show_progress=show_progress)
+        cut = passages(named, whole=self.parents == KEPT)
+        stored = put_documents(self.searcher, cut, show_progress=show_progress)
+        if isinstance(self.parents, BaseStore):
             self.parents.mset([(document.id or "", document) for document in named])
-        elif self.split and isinstance(self.parents, MutableMapping):
+        elif isinstance(self.parents, MutableMapping):
             self.parents.update((document.id, document) for document in named)
         return stored
 
@@ -269,6 +282,12 @@ class LateInteractionRetriever(BaseRetriever):
             ls_embedding_model=self.searcher.encoder.name,
         )
 
+    def _find_parents(self) -> FindParents | None:
+        if self.parents is None:
+            return None
+        check_parents(self.searcher, self.parents)
+        return kept_parents(self.searcher, plain_document) if self.parents == KEPT else parent_finder(self.parents)
+
     def _wanted(self) -> Wanted:
         return Wanted(
             k=self.k,
@@ -276,6 +295,6 @@ class LateInteractionRetriever(BaseRetriever):
             min_score=self.score_threshold if self.min_score is None else self.min_score,
             min_relevance=self.min_relevance,
             filter=self.filter,
-            find_parents=None if self.parents is None else parent_finder(self.parents),
+            find_parents=self._find_parents(),
             parent_key=self.parent_key,
         )

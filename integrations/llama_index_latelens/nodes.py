@@ -21,7 +21,7 @@ from llama_index.core.storage.docstore import BaseDocumentStore
 
 from latelens.bridge.arguments import check_is, streamed
 from latelens.bridge.metadata import marked
-from latelens.bridge.parents import NODE_KEY, FindParents, Parent, passages_of, place_of
+from latelens.bridge.parents import NODE_KEY, WHOLE_KEY, FindParents, Parent, keep_whole, passages_of, place_of
 from latelens.bridge.retrieving import Retrieved
 from latelens.bridge.sources import start_of
 from latelens.index.protocol import Chunk
@@ -89,6 +89,17 @@ def to_chunks(nodes: Iterable[BaseNode], *, split: bool = False) -> Iterator[Chu
     return map(chunk_of, nodes_of(nodes, split=split))
 
 
+def passages(nodes: Iterable[BaseNode], *, whole: bool) -> dict[str, list[Chunk]]:
+    """The passages of each document, by its id; with `whole`, the first keeps the document."""
+    found: dict[str, list[Chunk]] = {}
+    for node in nodes:
+        chunks = to_chunks([node], split=True)
+        kept = list(keep_whole(chunks, chunk_of(node)) if whole else chunks)
+        if found.setdefault(node.node_id, kept) != kept:
+            raise ValueError(f"two different nodes have the id {node.node_id!r}; give each its own")
+    return found
+
+
 def chunk_of(node: BaseNode) -> Chunk:
     """A node as a chunk, from which `node_of` makes it again.
 
@@ -124,7 +135,7 @@ def kept_of(node: BaseNode) -> dict[str, Any]:
 
 def node_of(chunk: Chunk) -> BaseNode:
     """The node that a chunk was made of; a `TextNode` for a chunk that was no node."""
-    metadata = {key: value for key, value in chunk.metadata.items() if key != NODE_KEY}
+    metadata = {key: value for key, value in chunk.metadata.items() if key not in (NODE_KEY, WHOLE_KEY)}
     kept = chunk.metadata.get(NODE_KEY)
     if not isinstance(kept, Mapping) or kept.get("class") not in _KINDS:
         return _text_node(chunk, metadata)

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import os
 from collections.abc import MutableMapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
@@ -18,19 +18,28 @@ from typing_extensions import Self, Unpack
 
 from latelens.bridge.arguments import check_flag, check_is, check_names, listed
 from latelens.bridge.calibrations import CalibrationSetting
-from latelens.bridge.parents import PARENT_KEY
+from latelens.bridge.parents import KEPT, PARENT_KEY, FindParents, check_parents, kept_parents
 from latelens.bridge.reranking import renamed
-from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, remove, retrieve
+from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, put_documents, remove, retrieve
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
 from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from latelens.index.exact import ExactIndex
-from latelens.index.protocol import Filter, Searcher
+from latelens.index.protocol import Filter, Index, Searcher
 from latelens.ranking import rerank
 from llama_index_latelens.filters import to_filter
-from llama_index_latelens.nodes import WRAP, Parents, bare_text, parent_finder, scored_node, to_chunks
+from llama_index_latelens.nodes import (
+    WRAP,
+    Parents,
+    bare_text,
+    node_of,
+    parent_finder,
+    passages,
+    scored_node,
+    to_chunks,
+)
 
 dispatcher = get_dispatcher(__name__)
 
@@ -84,8 +93,9 @@ class LateInteractionRetriever(BaseRetriever):
     split
         Cut documents into passages when they are added: nodes that point to their document and know their place there.
     parents
-        Whole documents by their ids, a mapping or a document store: what is returned are then the documents whose
-        nodes were found, with the evidence at its place in the whole text, and MaxSim over those nodes.
+        Whole documents by their ids: a mapping, a document store, or ``"index"`` for those that ``split`` keeps with
+        the index. What is returned are then the documents whose nodes were found, with the evidence at its place in
+        the whole text, and MaxSim over those nodes.
     parent_key
         Which key of the metadata holds the id of a node's document, where it has no source relationship.
     callback_manager, object_map, verbose
@@ -101,7 +111,7 @@ class LateInteractionRetriever(BaseRetriever):
         min_relevance: float | None = None,
         filters: MetadataFilters | Filter | None = None,
         split: bool = False,
-        parents: Parents | None = None,
+        parents: Parents | Literal["index"] | None = None,
         parent_key: str = PARENT_KEY,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
@@ -151,7 +161,7 @@ class LateInteractionRetriever(BaseRetriever):
         path
             A folder that keeps the index; opened if it is there, and nodes that it holds are not encoded again.
         return_parents
-            With `split`: return whole documents, which are kept in memory.
+            With `split`: return whole documents, which are kept with the index.
         batch_size, device, backend, speed, engine, dtype, calibration, show_progress
             As in `LateInteractionRerank`.
         options
@@ -171,7 +181,7 @@ class LateInteractionRetriever(BaseRetriever):
             calibration=calibration,
         )
         searcher = ExactIndex(encoder, path)
-        made = cls(searcher, split=split, parents={} if return_parents else None, **options)
+        made = cls(searcher, split=split, parents=KEPT if return_parents else None, **options)
         made.add_nodes(nodes, show_progress=show_progress)
         return made
 
@@ -181,7 +191,7 @@ class LateInteractionRetriever(BaseRetriever):
         searcher: Searcher,
         *,
         split: bool = False,
-        parents: Parents | None = None,
+        parents: Parents | Literal["index"] | None = None,
         parent_key: str = PARENT_KEY,
         **options: Unpack[Options],
     ) -> Self:
@@ -191,10 +201,14 @@ class LateInteractionRetriever(BaseRetriever):
     def add_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool = False) -> list[str]:
         """Index nodes, replacing those with the same ids, and return the ids that `delete_nodes` takes.
 
-        With `split` these are the passages' ids: to replace a document that became shorter, delete them first.
+        With `split` these are the passages' ids, and a document's passages take the place of all that it had.
         """
         nodes = listed("nodes", nodes, BaseNode, wrap=WRAP)
-        stored = put(self.searcher, to_chunks(nodes, split=self.split), show_progress=show_progress)
+        if self.split:
+            cut = passages(nodes, whole=self.parents == KEPT)
+            stored = put_documents(self.searcher, cut, show_progress=show_progress)
+        else:
+            stored = put(self.searcher, to_chunks(nodes), show_progress=show_progress)
         for node in nodes:
             if isinstance(node, IndexNode) and node.obj is not None:
                 self.object_map[node.index_id] = node.obj
@@ -249,6 +263,14 @@ class LateInteractionRetriever(BaseRetriever):
         (found,) = await aretrieve(self.searcher, [query_bundle.query_str], self._wanted())
         return [scored_node(result) for result in found]
 
+    def _find_parents(self) -> FindParents | None:
+        if self.parents is None:
+            return None
+        check_parents(self.searcher, self.parents)
+        if isinstance(self.parents, str):
+            return kept_parents(cast(Index, self.searcher), node_of)
+        return parent_finder(self.parents)
+
     def _wanted(self) -> Wanted:
         return Wanted(
             k=self.similarity_top_k,
@@ -256,6 +278,6 @@ class LateInteractionRetriever(BaseRetriever):
             min_score=self.min_score,
             min_relevance=self.min_relevance,
             filter=to_filter(self.filters),
-            find_parents=None if self.parents is None else parent_finder(self.parents),
+            find_parents=self._find_parents(),
             parent_key=self.parent_key,
         )

@@ -456,6 +456,42 @@ def test_new_documents_are_split_and_kept_too(side: Any) -> None:
     assert side.search(retriever, "Where do they live?") == []
 
 
+def test_a_reopened_folder_returns_whole_documents_as_the_first_process_did(side: Any, tmp_path: Path) -> None:
+    books = [side.whole(f"\n\n  {LONG}", "book", lang="en"), side.whole("Lions eat.", "lions", lang="de")]
+    options: dict[str, Any] = {"path": tmp_path / "index", "split": True, "return_parents": True}
+    expected = side.search(side.retriever(books, FakeEncoder(), **options), "What do elephants eat?")
+    assert names(side, expected) == ["book", "lions"]
+    assert side.text(expected[0]) == f"\n\n  {LONG}"
+    encoder = FakeEncoder()
+    assert side.search(side.retriever([], encoder, **options), "What do elephants eat?") == expected
+    assert side.search(side.retriever(books, encoder, **options), "What do elephants eat?") == expected
+    assert encoder.encoded == []
+    assert all("_document" not in side.metadata(chunk) for chunk in expected)
+    index = ExactIndex(encoder, tmp_path / "index")
+    other = LlamaIndexSide() if isinstance(side, LangChainSide) else LangChainSide()
+    found = other.search(other.over(index, parents="index"), "What do elephants eat?")
+    assert [ours(other, chunk) for chunk in found] == [ours(side, chunk) for chunk in expected]
+    assert [other.text(chunk) for chunk in found] == [side.text(chunk) for chunk in expected]
+    passages = other.search(other.over(index), "What do elephants eat?")
+    assert all("_document" not in other.metadata(chunk) for chunk in passages)
+
+
+def test_a_document_that_became_shorter_leaves_no_passage_behind(side: Any) -> None:
+    for parents in (False, True):
+        retriever = side.retriever([side.whole(LONG, "book")], FakeEncoder(), split=True, return_parents=parents)
+        side.add(retriever, [side.whole("Elephants rest.", "book"), side.whole("Lions eat.", "lions")])
+        assert sorted(chunk.text for chunk in retriever.searcher.chunks()) == ["Elephants rest.", "Lions eat."]
+        side.add(retriever, [side.whole(" ", "book")])
+        assert [chunk.document_id for chunk in retriever.searcher.chunks()] == ["lions"]
+
+
+def test_parents_kept_with_the_index_need_an_index(side: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"parents='index' are kept with an index, and TwoStage is none"):
+        side.over(TwoStage(BM25(), FakeEncoder()), parents="index")
+    with pytest.raises(ValueError, match="parents must be a mapping, a store or 'index', got 'book'"):
+        side.over(ExactIndex(FakeEncoder()), parents="book")
+
+
 def test_the_tool_gives_numbered_quotes(side: Any) -> None:
     chunks = [
         side.chunk(TEXTS["grass"], "g", title="Diet", page_label="7"),

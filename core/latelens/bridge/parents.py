@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from latelens.bridge.sources import start_of
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import Explanation, explain
-from latelens.index.protocol import Chunk
+from latelens.index.protocol import Chunk, Index
 from latelens.text.passages import split_passages
 from latelens.text.sentences import split_sentences
 
@@ -21,6 +21,10 @@ PARENT_KEY = "parent_id"
 START_KEY = "start_index"
 # What a framework's node has beyond text and metadata; `parent` and `start` in it are read here, the rest is theirs.
 NODE_KEY = "_node"
+# The whole document, in the first of its passages: so it is replaced and deleted with them, in whatever index.
+WHOLE_KEY = "_document"
+# What an adapter's `parents` may be beside a mapping or a store.
+KEPT: Literal["index"] = "index"
 
 # A whole document is scored and explained by so many of its best chunks, with so many sentences of evidence.
 MAX_CHUNKS = 5
@@ -49,8 +53,39 @@ def place_of(metadata: Mapping[str, Any], parent_key: str = PARENT_KEY) -> tuple
 
 
 def passages_of(id: str, text: str) -> list[tuple[str, int, int]]:
-    """Id, start and end of each passage of a document, as `split_passages` cuts it."""
-    return [(f"{id}#{start}", start, end) for start, end in split_passages(text)]
+    """Id, start and end of each passage of a document, as `split_passages` cuts it; the first is always ``id#0``."""
+    return [(f"{id}#{start if i else 0}", start, end) for i, (start, end) in enumerate(split_passages(text))]
+
+
+def keep_whole(passages: Iterable[Chunk], whole: Chunk) -> Iterator[Chunk]:
+    """A document's passages, of which the first keeps the whole, as `kept_parents` finds it."""
+    for i, chunk in enumerate(passages):
+        kept = {WHOLE_KEY: {"text": whole.text, "metadata": dict(whole.metadata)}}
+        yield chunk if i else replace(chunk, metadata={**chunk.metadata, **kept})
+
+
+def kept_parents(index: Index, source: Callable[[Chunk], Any]) -> FindParents:
+    """Find whole documents in the passages that keep them; `source` makes the framework's object of one."""
+
+    def find(ids: Sequence[str]) -> dict[str, Parent]:
+        found: dict[str, Parent] = {}
+        for id, first in zip(ids, index.get([f"{id}#0" for id in ids]), strict=True):
+            whole = None if first is None else first.metadata.get(WHOLE_KEY)
+            if isinstance(whole, Mapping):
+                found[id] = Parent(id, whole["text"], source(Chunk(id, whole["text"], whole["metadata"])))
+        return found
+
+    return find
+
+
+def check_parents(searcher: object, parents: object) -> None:
+    """Refuse documents kept with the index where there is no index, and a name for anything else."""
+    if isinstance(parents, str) and parents != KEPT:
+        raise ValueError(f"parents must be a mapping, a store or {KEPT!r}, got {parents!r:.40}")
+    if parents == KEPT and not isinstance(searcher, Index):
+        raise TypeError(
+            f"parents={KEPT!r} are kept with an index, and {type(searcher).__name__} is none; give a mapping or a store"
+        )
 
 
 def group_by_parent(

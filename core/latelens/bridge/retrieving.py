@@ -155,6 +155,20 @@ def put(index: Searcher, chunks: Iterable[Chunk], *, batch_size: int = 256, show
     return list(by_id)
 
 
+def put_documents(
+    index: Searcher, documents: Mapping[str, Sequence[Chunk]], *, show_progress: bool = False
+) -> list[str]:
+    """Store the passages of documents, in the place of those that the documents had, and return their ids."""
+    store = _writable(index)
+    known = {chunk.document_id or "" for chunk in store.chunks({"$document_id": {"$in": list(documents)}})}
+    new = (chunk for id, chunks in documents.items() if id not in known for chunk in chunks)
+    put(store, new, show_progress=show_progress)
+    for id in documents:
+        if id in known:
+            store.replace_document(id, documents[id])
+    return [chunk.id for chunks in documents.values() for chunk in chunks]
+
+
 def remove(index: Searcher, ids: Sequence[str]) -> int:
     """Delete chunks and return how many there were."""
     return _writable(index).delete(listed("ids", ids, str))
