@@ -20,7 +20,7 @@ from llama_index.core.schema import (
 from llama_index.core.storage.docstore import BaseDocumentStore
 
 from latelens.bridge.arguments import check_is, streamed
-from latelens.bridge.metadata import marked
+from latelens.bridge.metadata import found_through, marked, ours
 from latelens.bridge.parents import NODE_KEY, WHOLE_KEY, FindParents, Parent, keep_whole, passages_of, place_of
 from latelens.bridge.retrieving import Retrieved
 from latelens.bridge.sources import start_of
@@ -103,8 +103,8 @@ def passages(nodes: Iterable[BaseNode], *, whole: bool) -> dict[str, list[Chunk]
 def chunk_of(node: BaseNode) -> Chunk:
     """A node as a chunk, from which `node_of` makes it again.
 
-    Not kept are a vector, the `obj` of an `IndexNode`, and our own metadata. A node without a source is its own
-    document, as it is to LlamaIndex.
+    Not kept are a vector, an `obj` of an `IndexNode` that is no node, and our own metadata. A node without a source is
+    its own document, as it is to LlamaIndex.
     """
     return Chunk(
         node.node_id, text_of(node), {**plain_metadata(node), NODE_KEY: kept_of(node)}, node.ref_doc_id or node.node_id
@@ -119,9 +119,10 @@ def plain_metadata(node: BaseNode) -> dict[str, Any]:
 def kept_of(node: BaseNode) -> dict[str, Any]:
     """What a node has beyond its text and metadata, as JSON."""
     plain = with_metadata(node, None)
-    if isinstance(plain, IndexNode):
-        plain = plain.model_copy(update={"obj": None})
     kept: dict[str, Any] = {"class": plain.class_name()}
+    if isinstance(plain, IndexNode) and plain.obj is not None:
+        kept["obj"] = _kept_object(plain.obj)
+        plain = plain.model_copy(update={"obj": None})
     if plain.ref_doc_id is not None:
         kept["parent"] = plain.ref_doc_id
     if (start := start_in_document(node)) is not None:
@@ -141,6 +142,8 @@ def node_of(chunk: Chunk) -> BaseNode:
         return _text_node(chunk, metadata)
     kind = _KINDS[kept["class"]]
     fields = {**kept["fields"], "id_": chunk.id, "metadata": metadata}
+    if isinstance(obj := kept.get("obj"), Mapping):
+        fields["obj"] = node_of(Chunk(**obj))
     if issubclass(kind, TextNode):
         return kind(**fields, text=chunk.text)
     if "text_resource" in fields:
@@ -174,6 +177,28 @@ def scored_node(found: Retrieved) -> NodeWithScore:
     return NodeWithScore(node=with_metadata(node, found.metadata), score=found.score)
 
 
+def found_node(found: Retrieved, objects: Mapping[str, Any]) -> NodeWithScore:
+    """`scored_node`, or the node that an index node leads to, with the evidence.
+
+    Raises
+    ------
+    ValueError
+        If what it led to was no node, so that it is not kept with the index, and is not among `objects`, by index id.
+    """
+    scored = scored_node(found)
+    door = scored.node
+    if not isinstance(door, IndexNode):
+        return scored
+    obj = objects.get(door.index_id) if door.obj is None else door.obj
+    lost = found.chunk.metadata.get(NODE_KEY, {}).get("obj")
+    if obj is None and isinstance(lost, str):
+        raise ValueError(
+            f"index node {door.node_id!r} led to a {lost}, which no index keeps; give it again: "
+            f"object_map={{{door.index_id!r}: ...}}"
+        )
+    return NodeWithScore(node=_led_to(door, obj), score=scored.score) if isinstance(obj, BaseNode) else scored
+
+
 def parent_finder(parents: Parents) -> FindParents:
     """Look up whole documents in a mapping or a document store."""
 
@@ -182,6 +207,22 @@ def parent_finder(parents: Parents) -> FindParents:
         return {id: Parent(id, text_of(node), node) for id, node in found.items() if node is not None}
 
     return find
+
+
+def _led_to(door: IndexNode, obj: BaseNode) -> BaseNode:
+    said, text = ours(door.metadata), text_of(door)
+    if not said:
+        return with_metadata(obj, None)
+    at = text_of(obj).find(text) if text else -1
+    return with_metadata(obj, found_through(said, door.node_id, text, at))
+
+
+def _kept_object(obj: Any) -> dict[str, Any] | str:
+    """A node as JSON, and of anything else the name of its type."""
+    if not isinstance(obj, BaseNode):
+        return type(obj).__name__
+    chunk = chunk_of(obj)
+    return {"id": chunk.id, "text": chunk.text, "metadata": dict(chunk.metadata)}
 
 
 def _look_up(parents: Parents, id: str) -> BaseNode | None:

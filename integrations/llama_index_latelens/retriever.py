@@ -34,10 +34,10 @@ from llama_index_latelens.nodes import (
     WRAP,
     Parents,
     bare_text,
+    found_node,
     node_of,
     parent_finder,
     passages,
-    scored_node,
     to_chunks,
 )
 
@@ -256,12 +256,12 @@ class LateInteractionRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         (found,) = retrieve(self.searcher, [query_bundle.query_str], self._wanted())
-        return [scored_node(result) for result in found]
+        return [found_node(result, self.object_map) for result in found]
 
     @dispatcher.span
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         (found,) = await aretrieve(self.searcher, [query_bundle.query_str], self._wanted())
-        return [scored_node(result) for result in found]
+        return [found_node(result, self.object_map) for result in found]
 
     def _find_parents(self) -> FindParents | None:
         if self.parents is None:

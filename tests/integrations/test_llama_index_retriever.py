@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -192,6 +193,54 @@ def test_an_index_node_leads_to_its_object() -> None:
     door = IndexNode(text="All about what elephants eat", index_id="elephants", obj=inner)
     outer = LateInteractionRetriever.from_nodes([door], FakeEncoder())
     assert ids(outer.retrieve(QUERY))[0] == "grass"
+
+
+@pytest.mark.parametrize("mode", ["evidence", "tokens"])
+def test_a_node_that_an_index_node_leads_to_carries_the_evidence(tmp_path: Path, mode: Any) -> None:
+    small = "Elephants eat grass."
+    whole = TextNode(text=f"On food. {small} They rest.", id_="whole", metadata={"page": 3})
+    other = TextNode(text="Nothing of the kind.", id_="other")
+    doors = [
+        IndexNode(text=small, index_id="whole", id_="door", obj=whole),
+        IndexNode(text="What do elephants eat at night", index_id="other", id_="summary", obj=other),
+    ]
+    first = LateInteractionRetriever.from_nodes(doors, FakeEncoder(), path=tmp_path / "index", explain=mode)
+    again = LateInteractionRetriever.from_index(ExactIndex(FakeEncoder(), tmp_path / "index"), explain=mode)
+    found = first.retrieve(QUERY)
+    assert again.retrieve(QUERY) == found
+    by_id = {each.node_id: each for each in found}
+    (span,) = read_evidence(by_id["whole"])
+    assert whole.text[span.start : span.end] == span.text == small
+    said = by_id["whole"].metadata["latelens"]
+    assert by_id["whole"].metadata["page"] == 3
+    assert (said["found_by"]["id"], said["found_by"]["text"]) == ("door", small)
+    assert all(
+        whole.text[token["start"] : token["end"]] == token["document"]
+        for token in said.get("tokens", [])
+        if token["start"] is not None
+    )
+    assert read_evidence(by_id["other"]) == []
+    assert by_id["other"].metadata["latelens"]["found_by"]["evidence"][0]["text"] == "What do elephants eat at night"
+    assert "tokens" not in by_id["other"].metadata["latelens"]
+    assert whole.metadata == {"page": 3}
+    assert first.object_map["whole"] is whole
+    off = LateInteractionRetriever.from_index(again.searcher, explain="off").retrieve(QUERY)
+    assert {each.node_id: each.node for each in off} == {"whole": whole, "other": other}
+
+
+def test_an_object_that_no_index_keeps_is_asked_for_again(tmp_path: Path) -> None:
+    inner = LateInteractionRetriever.from_nodes(NODES, FakeEncoder())
+    door = IndexNode(text="All about what elephants eat", index_id="elephants", id_="door", obj=inner)
+    first = LateInteractionRetriever.from_nodes([door], FakeEncoder(), path=tmp_path / "index")
+    assert ids(first.retrieve(QUERY))[0] == "grass"
+    index = ExactIndex(FakeEncoder(), tmp_path / "index")
+    again = LateInteractionRetriever.from_index(index)
+    with pytest.raises(
+        ValueError, match=r"'door' led to a LateInteractionRetriever.*object_map=\{'elephants': \.\.\.\}"
+    ):
+        again.retrieve(QUERY)
+    given = LateInteractionRetriever.from_index(index, object_map={"elephants": inner})
+    assert ids(given.retrieve(QUERY))[0] == "grass"
 
 
 def one(key: str, value: Any, operator: str = "==") -> MetadataFilter:

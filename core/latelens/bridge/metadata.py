@@ -127,6 +127,27 @@ def marked(metadata: Mapping[str, Any], found: Mapping[str, Any] | None) -> dict
     return {**{key: value for key, value in metadata.items() if key != KEY}, KEY: dict(found)}
 
 
+def found_through(found: Mapping[str, Any], id: str, text: str, at: int) -> dict[str, Any]:
+    """What was said of a text, for another that it led to; `at` is where the text begins there, -1 for nowhere.
+
+    Positions are then the other's; without a place there are none. Under ``found_by`` stands what led there, with its
+    evidence in its own text.
+    """
+    said = {name: value for name, value in found.items() if name != "tokens" or at >= 0}
+    for name in ("evidence", "tokens") if at >= 0 else ():
+        if name in found:
+            said[name] = [_moved(item, at) for item in found[name]]
+    if at < 0:
+        said["evidence"] = []
+    return {**said, "found_by": {"id": id, "text": text, "evidence": list(found["evidence"])}}
+
+
+def _moved(item: Mapping[str, Any], by: int) -> dict[str, Any]:
+    places = ("start", "end", "phrase_start", "phrase_end")
+    kept = {name: value for name, value in item.items() if name not in ("source_start", "source_end")}
+    return {name: value + by if name in places and value is not None else value for name, value in kept.items()}
+
+
 def earlier_score(metadata: Mapping[str, Any], score: object) -> float | None:
     """The score that retrieval gave a chunk: the one noted by an earlier pass, else `score` if it is a number."""
     if noted := ours(metadata):
