@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from latelens.attribution import guards
+from latelens.attribution.background import background
 from latelens.attribution.citations import Attribution, Citation, Claim, Label, Source
 from latelens.attribution.claims import ClaimSpan, split_claims
 from latelens.attribution.support import Support, find_support, pool_sentences
@@ -17,10 +19,9 @@ from latelens.explanation.matches import explain
 from latelens.explanation.relevance import relevance as relevance_of
 from latelens.ranking import calibration_of
 
-# Of the score: on 440 claims of HAGRID with their passages, .6 flags 21 % of the attributable ones and 76 % of the
-# others, .5 flags 14 and 74 % (the exact checks alone 9 and 25 %). Of the likeness: on the half for tuning, among 20
-# passages, 2 % of the attributable sentences are below; with their own passages taken away 75 %.
-_CORROBORATED, _NO_EVIDENCE = 0.5, 0.4
+# Of the score, and of the share of the words that nothing bears: chosen with those of `borne`, see `Label`s in
+# tests/benchmarks/attribution_kinds.py.
+_CORROBORATED, _NO_EVIDENCE, _ABSENT = 0.45, 0.25, 0.38
 _MISSING = "not in the evidence: "
 
 
@@ -29,6 +30,7 @@ def attribute(
     sources: Sequence[Source | str],
     encoder: Encoder,
     *,
+    question: str | None = None,
     cache: EmbeddingCache | None = None,
     max_citations: int = 3,
     verifier: Verifier | Judge | None = None,
@@ -47,6 +49,8 @@ def attribute(
         Retrieved chunks; a `str` is a source of which nothing else is known. May be empty.
     encoder
         From `load_encoder`.
+    question
+        What the user asked: names, dates and numbers that stand there need not stand in the sources as well.
     cache
         Where encoded sources are kept; None encodes them anew.
     max_citations
@@ -69,13 +73,13 @@ def attribute(
     >>> found.claims[0].label, found.citations[0].cited_text
     ('corroborated', 'Elephants eat up to 150 kg of plants a day.')
     """
-    given = _checked(answer, sources, max_citations)
+    given = _checked(answer, sources, max_citations, question)
     if isinstance(encoder, str):
         raise TypeError(f"encoder must be an encoder, got a name: pass load_encoder({encoder!r})")
     verify = None if verifier is None else as_verifier(verifier)
     spans = split_claims(answer)
     judged = [span for span in spans if span.checkable]
-    found = list(_judge(judged, given, encoder, cache, most=max_citations))
+    found = list(_judge(judged, given, encoder, cache, most=max_citations, said=question or ""))
     claims = iter(found if verify is None else _verified(judged, found, verify))
     return Attribution(
         answer=answer,
@@ -86,39 +90,68 @@ def attribute(
     )
 
 
+class _Text(NamedTuple):
+    """What can be cited: a source's text, or a value of the metadata that was shown with it."""
+
+    source: int
+    key: str | None
+    text: str
+
+
+def _texts(sources: Sequence[Source]) -> Iterator[_Text]:
+    for i, source in enumerate(sources):
+        yield _Text(i, None, source.text)
+        yield from (_Text(i, key, value) for key, value in source.shown.items() if value.strip())
+
+
 def _judge(
-    spans: Sequence[ClaimSpan], sources: Sequence[Source], encoder: Encoder, cache: EmbeddingCache | None, *, most: int
+    spans: Sequence[ClaimSpan],
+    sources: Sequence[Source],
+    encoder: Encoder,
+    cache: EmbeddingCache | None,
+    *,
+    most: int,
+    said: str,
 ) -> Iterator[Claim]:
     """One claim for each span, as far as words tell."""
     if not spans or not sources:
         yield from (_claim(span, "no_evidence") for span in spans)
         return
-    texts = list(dict.fromkeys(source.text for source in sources))
-    documents = dict(zip(texts, cached(encoder, cache).encode_documents(texts), strict=True))
-    pool = pool_sentences([documents[source.text] for source in sources])
+    texts = list(_texts(sources))
+    read = list(dict.fromkeys(text.text for text in texts))
+    documents = dict(zip(read, cached(encoder, cache).encode_documents(read), strict=True))
+    pool = pool_sentences([documents[text.text] for text in texts], [text.source for text in texts])
     asked = encoder.encode_documents([span.statement for span in spans])
     calibration = calibration_of(encoder, needed=False)
-    for span, query, support in zip(spans, asked, find_support(asked, pool, most=most), strict=True):
+    supports = find_support(asked, pool, background(encoder), most=most, said=said)
+    for span, query, support in zip(spans, asked, supports, strict=True):
         citations = []
         for i, score in zip(support.sentences, support.similarities, strict=True):
-            number = int(pool.sources[i])
-            explanation = explain(query, documents[sources[number].text]) if calibration else None
+            text = texts[int(pool.texts[i])]
+            explanation = explain(query, documents[text.text]) if calibration else None
             relevance = relevance_of(explanation, calibration) if explanation else None
-            citations.append(_citation(span, number, sources[number], pool.spans[i].tolist(), score, relevance))
-        yield _label(span, support, citations, sources)
+            citations.append(_citation(span, text, sources[text.source], pool.spans[i].tolist(), score, relevance))
+        yield _label(span, support, citations, sources, said)
 
 
-def _label(span: ClaimSpan, support: Support, citations: Sequence[Citation], sources: Sequence[Source]) -> Claim:
-    if support.likeness < _NO_EVIDENCE:
-        return _claim(span, "no_evidence", support.score)
+def _label(
+    span: ClaimSpan, support: Support, citations: Sequence[Citation], sources: Sequence[Source], said: str
+) -> Claim:
+    if support.score < _NO_EVIDENCE:
+        return replace(_claim(span, "no_evidence", support.score), nearest=next(iter(citations), None))
     cited = [citation.cited_text for citation in citations]
-    # A sentence says "he": the name may stand around it, a number may not.
-    around = [text for citation in citations for text in (sources[citation.source_index].text, citation.title or "")]
-    reasons = _reasons(span.statement, support.displaced, guards.missing(span.statement, cited, context=around))
-    low = support.score < _CORROBORATED
+    # A sentence says "he", and a dateline says when: names and dates may stand around it, a number may not.
+    around = [text for i in {citation.source_index for citation in citations} for text in _around(sources[i])]
+    missing = guards.missing(span.statement, cited, context=around, question=said)
+    reasons = _reasons(span.statement, support.displaced, missing)
+    low = support.score < _CORROBORATED or support.absent > _ABSENT
     if low and not reasons and support.missing:
         reasons = (_MISSING + ", ".join(support.missing),)
     return _claim(span, "weak" if reasons or low else "corroborated", support.score, reasons, citations)
+
+
+def _around(source: Source) -> tuple[str, ...]:
+    return (source.text, source.title or "", *source.shown.values())
 
 
 def _reasons(
@@ -167,23 +200,25 @@ def _claim(
 
 
 def _citation(
-    span: ClaimSpan, number: int, source: Source, place: Sequence[int], score: float, relevance: float | None
+    span: ClaimSpan, text: _Text, source: Source, place: Sequence[int], score: float, relevance: float | None
 ) -> Citation:
     start, end = place
+    offset = source.start if text.key is None else None
     return Citation(
         answer_start=span.start,
         answer_end=span.end,
-        source_index=number,
+        source_index=text.source,
         source_id=source.id,
         source_start=start,
         source_end=end,
-        cited_text=source.text[start:end],
+        cited_text=text.text[start:end],
         score=score,
         relevance=relevance,
         title=source.title,
         url=source.url,
-        document_start=None if source.start is None else source.start + start,
-        document_end=None if source.start is None else source.start + end,
+        document_start=None if offset is None else offset + start,
+        document_end=None if offset is None else offset + end,
+        key=text.key,
     )
 
 
@@ -195,9 +230,13 @@ def check_max_citations(max_citations: int) -> None:
         raise ValueError(f"max_citations must be at least 1, got {max_citations}")
 
 
-def _checked(answer: str, sources: Sequence[Source | str], max_citations: int) -> tuple[Source, ...]:
+def _checked(
+    answer: str, sources: Sequence[Source | str], max_citations: int, question: str | None
+) -> tuple[Source, ...]:
     if not isinstance(answer, str):
         raise TypeError(f"answer must be a str, got {type(answer).__name__}: {answer!r:.80}")
+    if question is not None and not isinstance(question, str):
+        raise TypeError(f"question must be a str or None, got {type(question).__name__}: {question!r:.80}")
     if isinstance(sources, (str, Source)) or not isinstance(sources, Sequence):
         raise TypeError(f"sources must be a sequence of Source or str, got {type(sources).__name__}; use a list")
     check_max_citations(max_citations)
@@ -207,4 +246,6 @@ def _checked(answer: str, sources: Sequence[Source | str], max_citations: int) -
                 f"sources[{i}] must be a Source or a str, got {type(source).__name__}; "
                 "attach_citations takes the documents of a framework"
             )
+        if isinstance(source, Source) and not all(isinstance(value, str) for value in source.shown.values()):
+            raise TypeError(f"sources[{i}].shown must map each key to a str, got {dict(source.shown)!r:.80}")
     return tuple(source if isinstance(source, Source) else Source(source) for source in sources)

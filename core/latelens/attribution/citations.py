@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from latelens.shown import ShowsInNotebooks
 
@@ -23,6 +24,9 @@ class Source:
         What the caller calls it; None where it has no such thing.
     start
         Where the chunk begins in its whole document, in characters; None where the splitter did not say.
+    shown
+        Metadata that the model saw beside the text, such as ``{"author": "Ada Lovelace", "year": "1843"}``: each value
+        can be cited under its key.
     """
 
     text: str
@@ -30,11 +34,14 @@ class Source:
     title: str | None = None
     url: str | None = None
     start: int | None = None
+    shown: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
 class Citation:
     """A span of a source that bears on a claim; ``sources[source_index].text[source_start:source_end] == cited_text``.
+
+    Where `key` is not None, the span lies in ``sources[source_index].shown[key]`` instead.
 
     Attributes
     ----------
@@ -44,12 +51,14 @@ class Citation:
         Which source.
     source_start, source_end, cited_text
         The sentence in that source.
+    key
+        Which of the source's shown metadata was cited; None for its text.
     score
         MaxSim of the claim's words in that sentence, at most 1 (`EvidenceSpan.score`).
     relevance
         Probability, 0..1, that the source answers the claim; None where the encoder has no calibration.
     document_start, document_end
-        The sentence's place in the whole document; None where the source does not know its own.
+        The sentence's place in the whole document; None where the source does not know its own, and for metadata.
     """
 
     answer_start: int
@@ -65,6 +74,7 @@ class Citation:
     url: str | None = None
     document_start: int | None = None
     document_end: int | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,13 +89,17 @@ class Claim:
         a remark without a statement. Only a `Verifier` tells ``"supported"`` and ``"contradicted"``: matching words
         show neither truth nor cause.
     score
-        How well the sources bear the claim, 0..1; comparable between claims.
+        How well the sources bear the claim, 0..1; comparable between claims, answers and pools: foreign sources beside
+        a claim's own hardly change it.
     reasons
         Why the label is no better, such as ``"number 150 kg not in the evidence"``.
     support
         The verifier's probability that the cited text supports the claim; None without a verifier.
     citations
         Best first.
+    nearest
+        Of a claim without evidence, the sentence that is most like it, for a reader to check: it does not bear the
+        claim. None for other claims, and where no source has a sentence.
     """
 
     start: int
@@ -96,6 +110,7 @@ class Claim:
     reasons: tuple[str, ...] = ()
     support: float | None = None
     citations: tuple[Citation, ...] = ()
+    nearest: Citation | None = None
 
 
 @dataclass(frozen=True)
@@ -133,10 +148,15 @@ class Attribution(ShowsInNotebooks):
         """The claims that a reader should check: weak, without evidence or contradicted."""
         return tuple(claim for claim in self.claims if claim.label in ("weak", "no_evidence", "contradicted"))
 
+    def quoted_from(self, citation: Citation) -> str:
+        """The text that a citation is a span of: its source's, or the value of the metadata that it names."""
+        source = self.sources[citation.source_index]
+        return source.text if citation.key is None else source.shown[citation.key]
+
     @cached_property
     def references(self) -> tuple[Citation, ...]:
         """The distinct cited spans, in the order of first use: the first is mark ``[1]``."""
-        first: dict[tuple[int, int, int], Citation] = {}
+        first: dict[_Place, Citation] = {}
         for citation in self.citations:
             first.setdefault(_place(citation), citation)
         return tuple(first.values())
@@ -146,7 +166,7 @@ class Attribution(ShowsInNotebooks):
         return self._numbers[_place(citation)]
 
     @cached_property
-    def _numbers(self) -> dict[tuple[int, int, int], int]:
+    def _numbers(self) -> dict[_Place, int]:
         return {_place(reference): number for number, reference in enumerate(self.references, start=1)}
 
     def marked(self) -> str:
@@ -159,5 +179,8 @@ class Attribution(ShowsInNotebooks):
         return "".join([*pieces, self.answer[reached:]])
 
 
-def _place(citation: Citation) -> tuple[int, int, int]:
-    return citation.source_index, citation.source_start, citation.source_end
+_Place: TypeAlias = tuple[int, str | None, int, int]
+
+
+def _place(citation: Citation) -> _Place:
+    return citation.source_index, citation.key, citation.source_start, citation.source_end

@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -13,7 +12,7 @@ import regex
 from numpy.typing import NDArray
 
 from latelens.attribution.guards import numbers
-from latelens.attribution.guards.numbers import Number
+from latelens.attribution.guards.numbers import Number, Numbers
 from latelens.attribution.guards.reading import fold, plain
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.words import group_rows
@@ -21,8 +20,6 @@ from latelens.maxsim import PackedEmbeddings
 from latelens.text.characters import words
 from latelens.text.sentences import split_sentences
 
-# As in `Explanation.strengths_of`: so many rows of similarity 0 are added before averaging.
-_PRIOR_ROWS = 10
 _PRONOUNS = ("he", "she", "it", "they", "his", "her", "its", "their")
 _THOUSANDS = regex.compile(r"(?<=\d)[,'](?=\d{3})")
 
@@ -33,35 +30,35 @@ class SentencePool:
 
     Attributes
     ----------
+    texts
+        (sentences,) which of the pooled texts each is of.
     sources
-        (sentences,) which source each is of.
+        (sentences,) which source each is of, in order: a source may have several texts.
     spans
-        (sentences, 2) int32, its place in that source.
+        (sentences, 2) int32, its place in its text.
     rows
-        The content rows of the sources by sentence.
-    floor
-        (dim,) float32: a vector's product with it is its mean similarity to all rows, `_PRIOR_ROWS` zeros among them.
+        The content rows of the texts by sentence.
     holders
         Which sentences hold a word, by the word's `_key`.
     numbers
-        The numbers of the sentences, by each value, with and without their units.
+        The numbers of the sentences.
     """
 
+    texts: NDArray[np.intp]
     sources: NDArray[np.intp]
     spans: NDArray[np.int32]
     rows: PackedEmbeddings
-    floor: NDArray[np.float32]
     holders: dict[str, list[int]]
-    numbers: dict[Fraction, list[tuple[int, Number]]]
+    numbers: Numbers
 
     def __len__(self) -> int:
         return len(self.sources)
 
     @cached_property
     def pronouns(self) -> NDArray[np.intp]:
-        """Sentences that say "he" or "it" of something in the sentence before, which is of the same source."""
+        """Sentences that say "he" or "it" of something in the sentence before, which is of the same text."""
         found = {sentence for word in _PRONOUNS for sentence in self.holding(word)}
-        follows = [i for i in sorted(found) if i and self.sources[i] == self.sources[i - 1]]
+        follows = [i for i in sorted(found) if i and self.texts[i] == self.texts[i - 1]]
         return np.array(follows, dtype=np.intp)
 
     def holding(self, word: str) -> list[int]:
@@ -70,37 +67,36 @@ class SentencePool:
 
     def holding_number(self, number: Number) -> list[int]:
         """The sentences that bear a number, in whatever form (`guards.numbers.bears`)."""
-        looked_up = self.numbers if number.hedge is not None else _values(number)
-        near = (pair for value in looked_up for pair in self.numbers.get(value, ()))
-        return sorted({sentence for sentence, other in near if numbers.bears(other, number)})
+        return sorted(self.numbers.places(number))
 
 
-def pool_sentences(documents: Sequence[TokenEmbeddings]) -> SentencePool:
-    """Lay the rows of encoded sources end to end by sentence, so that all claims meet all sentences in one product."""
-    sources: list[int] = []
+def pool_sentences(documents: Sequence[TokenEmbeddings], owners: Sequence[int] | None = None) -> SentencePool:
+    """Lay the rows of encoded texts end to end by sentence, so that all claims meet all sentences in one product.
+
+    `owners` says which source each text is of, in rising order; None where each is a source of its own.
+    """
+    texts: list[int] = []
     spans, vectors, counts = [], [], []
     holders: dict[str, list[int]] = {}
-    held: dict[Fraction, list[tuple[int, Number]]] = {}
+    held = Numbers(())
     for i, document in enumerate(documents):
         read = _reading_of(document)
         for word, places in read.holders.items():
-            holders.setdefault(word, []).extend([len(sources) + place for place in places])
+            holders.setdefault(word, []).extend([len(texts) + place for place in places])
         for place, number in read.numbers:
-            for value in _values(number):
-                held.setdefault(value, []).append((len(sources) + place, number))
-        sources += [i] * len(read.spans)
+            held.add(len(texts) + place, number)
+        texts += [i] * len(read.spans)
         spans.append(read.spans)
         vectors.append(document.vectors[read.rows])
         counts.append(read.counts)
-    if not sources:
-        nothing = np.zeros((0, 0), dtype=np.float32)
-        packed = PackedEmbeddings(nothing, np.zeros(1, dtype=np.int64))
-        return SentencePool(np.zeros(0, dtype=np.intp), np.zeros((0, 2), dtype=np.int32), packed, nothing, {}, {})
-    values = np.concatenate(vectors)
+    of_text, none = np.array(texts, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    if not texts:
+        packed = PackedEmbeddings(np.zeros((0, 0), dtype=np.float32), np.zeros(1, dtype=np.int64))
+        return SentencePool(none, none, np.zeros((0, 2), dtype=np.int32), packed, {}, held)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
-    floor = values.sum(axis=0) / np.float32(len(values) + _PRIOR_ROWS)
-    packed = PackedEmbeddings(values, offsets)
-    return SentencePool(np.array(sources), np.concatenate(spans), packed, floor, holders, held)
+    packed = PackedEmbeddings(np.concatenate(vectors), offsets)
+    of_source = of_text if owners is None else np.array(owners, dtype=np.intp)[of_text]
+    return SentencePool(of_text, of_source, np.concatenate(spans), packed, holders, held)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,16 +131,9 @@ def _reading_of(document: TokenEmbeddings) -> _Reading:
 def _numbers(text: str, sentences: NDArray[np.int32]) -> Iterator[tuple[int, Number]]:
     for i, (start, end) in enumerate(sentences.tolist()):
         sentence = plain(text[start:end])
-        yield from ((i, number) for number in numbers.numbers(sentence))
+        yield from ((i, numbers.bare(number)) for number in numbers.numbers(sentence))
         if hinted := numbers.hints(sentence):
             yield i, Number(0, 0, hinted)
-
-
-def _values(number: Number) -> frozenset[Fraction]:
-    """What a number is looked up by."""
-    if number.factor == 1:
-        return number.values
-    return number.values | {value * number.factor for value in number.values}
 
 
 def _holders(text: str, sentences: NDArray[np.int32]) -> dict[str, list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
-from latelens.interchange.checking import as_list, as_mapping, checked, source_at, unmeasured
+from latelens.interchange.checking import as_list, as_mapping, checked, of_texts, source_at, unmeasured
 
 MODEL = "anthropic"
 
@@ -15,11 +15,11 @@ def to_anthropic_citations(attribution: Attribution) -> list[dict[str, Any]]:
     """The answer as text blocks, the cited claims with ``char_location`` citations; their texts join to the answer.
 
     A document index is the source's position; character positions are half-open. The format has no place for
-    scores, labels, reasons and relevances, for claims without citations, for ids and urls, nor for the chunk's
-    place in its whole document.
+    scores, labels, reasons and relevances, for claims without citations, for ids and urls, for citations of
+    shown metadata, nor for the chunk's place in its whole document.
     """
+    attribution, reached = of_texts(attribution), 0
     blocks: list[dict[str, Any]] = []
-    reached = 0
     for claim in attribution.claims:
         if claim.citations:
             blocks += _uncited(attribution.answer[reached : claim.start])

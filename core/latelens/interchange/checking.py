@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
@@ -20,10 +21,18 @@ def checked(attribution: Attribution) -> Attribution:
         if claim.start < reached:
             raise ValueError(f"{where} starts at {claim.start}, inside the claim before it, which ends at {reached}")
         reached = claim.end
-        for citation in claim.citations:
+        for citation in (*claim.citations, *((claim.nearest,) if claim.nearest else ())):
             source = source_at(attribution.sources, citation.source_index, where)
             place = f"the citation of {where} in source {citation.source_index}"
-            _check_span(source.text, citation.source_start, citation.source_end, citation.cited_text, place)
+            if citation.key is not None and citation.key not in source.shown:
+                raise ValueError(f"{place} names the metadata {citation.key!r}, which was not shown with the source")
+            _check_span(
+                attribution.quoted_from(citation),
+                citation.source_start,
+                citation.source_end,
+                citation.cited_text,
+                place,
+            )
             if (citation.answer_start, citation.answer_end) != (claim.start, claim.end):
                 raise ValueError(f"{place} is for {citation.answer_start}:{citation.answer_end}, not for its claim")
     return attribution
@@ -36,6 +45,15 @@ def source_at(sources: Sequence[Source], index: Any, where: str) -> Source:
     if not 0 <= index < len(sources):
         raise ValueError(f"{where} cites source {index} of {len(sources)}: give the sources that were cited, in order")
     return sources[index]
+
+
+def of_texts(attribution: Attribution) -> Attribution:
+    """The attribution without citations of shown metadata, for formats in which every citation is a piece of a text."""
+    claims = (
+        replace(claim, citations=tuple(citation for citation in claim.citations if citation.key is None))
+        for claim in attribution.claims
+    )
+    return replace(attribution, claims=tuple(claims))
 
 
 def unmeasured(start: int, end: int, text: str, citations: Iterable[Citation]) -> Claim:

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
-from latelens.interchange.checking import as_list, as_mapping, checked, source_at, unmeasured
+from latelens.interchange.checking import as_list, as_mapping, checked, of_texts, source_at, unmeasured
 
 MODEL = "google"
 
@@ -20,15 +20,15 @@ def to_google_grounding(attribution: Attribution) -> dict[str, Any]:
     A segment's ``startIndex`` and ``endIndex`` are UTF-8 bytes of the answer. A chunk's ``retrievedContext.text``
     is the cited span; the format has no fields for its place, so that goes into ``customMetadata``, which is the
     caller's own: ``source_index, source_start, source_end`` (characters) and ``source_id``. Scores are cut to 0..1.
-    The format has no place for labels, reasons, relevances, claims without citations, nor for the chunk's place in
-    its whole document.
+    The format has no place for labels, reasons, relevances, claims without citations, citations of shown metadata, nor
+    for the chunk's place in its whole document.
 
     Raises
     ------
     ValueError
         If the answer holds a lone surrogate, which has no UTF-8.
     """
-    offsets = _byte_offsets(attribution.answer)
+    attribution, offsets = of_texts(attribution), _byte_offsets(attribution.answer)
     return {
         "groundingChunks": [{"retrievedContext": _context(reference)} for reference in attribution.references],
         "groundingSupports": [

@@ -60,7 +60,7 @@ def from_json(written: Mapping[str, Any], sources: Sequence[Source] | None = Non
     claims = [_claim(item, f"claim {i}") for i, item in enumerate(as_list(written["claims"], "claims"))]
     if sources is None:
         items = as_list(written["sources"], "sources")
-        cited = [citation for claim in claims for citation in claim.citations]
+        cited = [citation for claim in claims for citation in (*claim.citations, claim.nearest) if citation]
         sources = [_source(item, i, cited) for i, item in enumerate(items)]
     return checked(
         Attribution(
@@ -75,13 +75,14 @@ def from_json(written: Mapping[str, Any], sources: Sequence[Source] | None = Non
 
 def _claim(item: Any, where: str) -> Claim:
     item = as_mapping(item, where)
-    citations = as_list(item.get("citations", ()), f"citations of {where}")
+    citations, nearest = as_list(item.get("citations", ()), f"citations of {where}"), item.get("nearest")
     claim = _read(
         Claim,
         {
             **item,
             "reasons": tuple(as_list(item.get("reasons", ()), f"reasons of {where}")),
             "citations": tuple(_read(Citation, citation, f"a citation of {where}") for citation in citations),
+            "nearest": None if nearest is None else _read(Citation, nearest, f"the nearest sentence of {where}"),
         },
         where,
     )
@@ -103,7 +104,7 @@ def _source(item: Any, index: int, cited: Sequence[Citation]) -> Source:
 def _read(cls: type[T], item: Any, where: str) -> T:
     item = as_mapping(item, where)
     known = {field.name for field in fields(cls)}
-    required = {field.name for field in fields(cls) if field.default is MISSING}
+    required = {field.name for field in fields(cls) if field.default is field.default_factory is MISSING}
     if missing := required - item.keys():
         raise ValueError(f"{where} has no {', '.join(sorted(missing))}")
     if unknown := item.keys() - known:

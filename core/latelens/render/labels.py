@@ -43,18 +43,19 @@ def tally(attribution: Attribution) -> dict[Label, int]:
 
 
 def reasons(claim: Claim) -> tuple[str, ...]:
-    """Why a claim is flagged: its own reasons, else what its label means."""
-    return claim.reasons or (LABELS[claim.label].meaning,)
+    """Why a claim is flagged: its own reasons, else what its label means; and the sentence that is most like it."""
+    found = claim.reasons or (LABELS[claim.label].meaning,)
+    return found if claim.nearest is None else (*found, f"most like it, but no evidence: “{claim.nearest.cited_text}”")
 
 
-def numbers(attribution: Attribution) -> dict[tuple[int, int, int], int]:
+def numbers(attribution: Attribution) -> dict[tuple[int, str | None, int, int], int]:
     """The mark of each cited span, as `Attribution.number_of` gives it, by `place_of`."""
     return {place_of(citation): number for number, citation in enumerate(attribution.references, start=1)}
 
 
-def place_of(citation: Citation) -> tuple[int, int, int]:
+def place_of(citation: Citation) -> tuple[int, str | None, int, int]:
     """Which span of which source a citation names."""
-    return citation.source_index, citation.source_start, citation.source_end
+    return citation.source_index, citation.key, citation.source_start, citation.source_end
 
 
 def source_name(source: Source, index: int, total: int) -> str:
@@ -64,6 +65,8 @@ def source_name(source: Source, index: int, total: int) -> str:
 
 def position(citation: Citation) -> str:
     """Where a cited text stands, as one says it."""
+    if citation.key is not None:
+        return f"the {citation.key!r} that was shown with it"
     if citation.document_start is None or citation.document_end is None:
         return f"characters {citation.source_start:,} to {citation.source_end:,} of the retrieved text"
     return f"characters {citation.document_start:,} to {citation.document_end:,} of the document"

@@ -59,7 +59,7 @@ class Missing:
         return f"{self.kind} {value} not in the evidence"
 
 
-def check(claim: str, cited: Sequence[str], *, context: Sequence[str] = ()) -> tuple[str, ...]:
+def check(claim: str, cited: Sequence[str], *, context: Sequence[str] = (), question: str = "") -> tuple[str, ...]:
     """Reasons why the cited texts do not bear a claim, each naming the value; empty where none is found.
 
     See `missing`, which says the same with places.
@@ -71,22 +71,29 @@ def check(claim: str, cited: Sequence[str], *, context: Sequence[str] = ()) -> t
     >>> check("The whale is a fish.", ["The whale is not a fish."])
     ("negation of 'fish' only in the evidence: the claim states what the evidence denies",)
     """
-    return tuple(dict.fromkeys(part.reason for part in missing(claim, cited, context=context)))
+    return tuple(dict.fromkeys(part.reason for part in missing(claim, cited, context=context, question=question)))
 
 
-def missing(claim: str, cited: Sequence[str], *, context: Sequence[str] = ()) -> tuple[Missing, ...]:
+def missing(
+    claim: str, cited: Sequence[str], *, context: Sequence[str] = (), question: str = ""
+) -> tuple[Missing, ...]:
     """What a claim says that no cited text bears, in the claim's order.
 
     `context` are texts around the cited ones, such as their whole sources and titles. A name may stand there, since a
-    sentence says "he"; a number, a date and a negation may not. Without any cited text, all numbers, dates and names
-    are missing.
+    sentence says "he", and a date, since a dateline says when; a number and a negation may not. Names, dates and
+    numbers of the `question` were said by the user. Without any text, all numbers, dates and names are missing.
     """
     for name, texts in (("cited", cited), ("context", context)):
         if isinstance(texts, str):
             raise TypeError(f"{name} must be a sequence of texts, got one text: pass [{name}]")
     text, evidence = plain(claim), [plain(piece) for piece in cited]
-    around = [*evidence, *map(plain, context)]
-    found = [*_values(text, evidence), *_names(text, around), *_negations(text, evidence)]
+    said = [plain(question)] if question else []
+    around = [*map(plain, context), *said]
+    found = [
+        *_values(text, [*evidence, *said], around),
+        *_names(text, [*evidence, *around]),
+        *_negations(text, evidence),
+    ]
     parts = (Missing(kind, claim[start:end], start, end, denies) for kind, start, end, denies in found)
     return tuple(sorted(parts, key=lambda part: (part.start, part.end)))
 
@@ -112,23 +119,34 @@ def _values_of(text: str) -> _Values:
     return _Values(dated, all_numbers, frozenset(whole), numbers.hints(text))
 
 
-def _values(claim: str, evidence: Sequence[str]) -> Iterator[_Found]:
-    theirs = [_values_of(text) for text in evidence]
+def _values(claim: str, evidence: Sequence[str], around: Sequence[str]) -> Iterator[_Found]:
     dated = dates.dates(claim)
-    their_dates = [date for values in theirs for date in values.dates]
-    whole = frozenset().union(*(values.whole for values in theirs))
-    borne = {(date.start, date.end) for date in dated if dates.bears(their_dates, date, whole)}
-    for place in dict.fromkeys((date.start, date.end) for date in dated):  # either reading of 5/6/94 will do
-        if place not in borne:
-            yield "date", *place, False
+    spans = _spans(dated)
+    found = numbers.numbers(numbers.without(claim, spans))
+    counted = [number for number in found if numbers.counts(claim, number)]
+    if not dated and not counted:
+        return
+    theirs = [_values_of(text) for text in evidence]
+    if dated:
+        said = [*theirs, *map(_values_of, around)]
+        # A number of a whole source is a year only if it looks like one.
+        whole = {value for values in theirs for value in values.whole}
+        whole |= {value for values in said for value in values.whole if value in _YEARS}
+        held = dates.Dates((date for values in said for date in values.dates), whole)
+        borne = {(date.start, date.end) for date in dated if held.bear(date)}  # either reading of 5/6/94 will do
+        yield from (("date", start, end, False) for start, end in dict.fromkeys(spans) if (start, end) not in borne)
     hinted = frozenset().union(*(values.hints for values in theirs))
-    for number in numbers.numbers(numbers.without(claim, _spans(dated))):
-        if not numbers.counts(claim, number):
-            continue
-        if not (
-            number.values & hinted or any(numbers.bears(other, number) for values in theirs for other in values.numbers)
-        ):
+    offered = numbers.Numbers((0, numbers.bare(number)) for values in theirs for number in values.numbers)
+    known: dict[numbers.Number, bool] = {}
+    for number in counted:
+        key = numbers.bare(number)
+        if key not in known:
+            known[key] = bool(number.values & hinted) or bool(offered.places(key))
+        if not known[key]:
             yield "number", number.start, number.end, False
+
+
+_YEARS = range(1000, 2100)
 
 
 def _names(claim: str, evidence: Sequence[str]) -> Iterator[_Found]:
@@ -141,7 +159,9 @@ def _names(claim: str, evidence: Sequence[str]) -> Iterator[_Found]:
 
 def _negations(claim: str, evidence: Sequence[str]) -> Iterator[_Found]:
     language = language_of(claim)
-    theirs = [negation.read(text[a:b], language) for text in evidence for a, b in split_sentences(text)]
+    theirs = negation.Evidence(
+        negation.read(text[a:b], language) for text in evidence for a, b in split_sentences(text)
+    )
     for start, end in split_sentences(claim):
         sentence = negation.read(claim[start:end], language)
         found = negation.difference(sentence, theirs)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
+from typing import TypeAlias
 
 from latelens.attribution.guards.number_words import ORDINALS
 from latelens.attribution.guards.reading import lower_words
@@ -26,15 +29,16 @@ MONTHS = {name: month for month, line in enumerate(_MONTH_NAMES.splitlines(), st
 _NAME = r"[^\W\d_]{3,10}"  # looked up in `MONTHS`: to look for each of them takes long
 _DAY, _YEAR = r"(?:3[01]|[12]\d|0?[1-9])", r"(?:1\d{3}|20\d{2})"
 _FORMS = (
-    re.compile(rf"\b(?P<year>{_YEAR})-(?P<month>0[1-9]|1[0-2])-(?P<day>{_DAY})(?!\d)"),
+    re.compile(rf"(?<!\d)(?P<year>{_YEAR})(?P<mark>[-./])(?P<month>1[0-2]|0?[1-9])(?P=mark)(?P<day>{_DAY})(?!\d)"),
+    re.compile(r"(?<![\w.,$€£¥-])(?P<year>19\d\d|20\d\d)(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])(?![\w,])"),
     re.compile(r"(?<![\d./-])(?P<a>\d{1,2})(?P<mark>[./-])(?P<b>\d{1,2})(?P=mark)(?P<year>\d{4}|\d{2})(?![\d/-])"),
     re.compile(
-        rf"(?i)\b(?P<day>{_DAY})(?:st|nd|rd|th|er|\.|º)?(?:\s+(?:of|de|di))?[\s-]+(?P<name>{_NAME})\b\.?"
-        rf"(?:(?:,|\s+(?:de|del|of))?[\s-]+(?P<year>{_YEAR})\b)?"
+        rf"(?i)\b(?P<day>{_DAY})(?:st|nd|rd|th|er|\.|º)?(?:\s+(?:of|de|di)\s)?[\s-]*(?P<name>{_NAME})(?![^\W\d_])\.?"
+        rf"(?:(?:,|\s+(?:de|del|of)\s)?[\s-]*(?P<year>{_YEAR})(?!\d))?"
     ),
     re.compile(
-        rf"(?i)\b(?P<name>{_NAME})\b\.?\s+(?:the\s+)?(?P<day>{_DAY})(?:st|nd|rd|th)?\b(?![.,:]\d|\s\d{{3}}\b)"
-        rf"(?:,?\s+(?P<year>{_YEAR})\b)?"
+        rf"(?i)\b(?P<name>{_NAME})(?:\.?\s+(?:the\s+)?)?(?P<day>{_DAY})(?:st|nd|rd|th)?(?:\b|(?=,))"
+        rf"(?![.:]\d|,(?!{_YEAR}(?!\d))\d|\s\d{{3}}\b)(?:(?:,\s*|\s+)(?P<year>{_YEAR})(?!\d))?"
     ),
     re.compile(rf"(?i)\b(?P<name>{_NAME})\b\.?,?(?:\s+(?:of|de|del))?\s+(?P<year>{_YEAR})\b"),
 )
@@ -98,44 +102,53 @@ def dates(text: str) -> tuple[Date, ...]:
     return tuple(found)
 
 
-def bears(evidence: Sequence[Date], claim: Date, whole_numbers: Collection[int] = ()) -> bool:
-    """Whether the evidence says all that the claim's date does; it may be more exact, but not less."""
-    if claim.span:
-        return _within(evidence, claim.span, whole_numbers)
-    if any(_fits(date, claim) for date in evidence):
-        return True
-    if claim.month is None and claim.day is None:
-        return claim.year in whole_numbers
-    # "In 1994 ... on 5 May": the two parts may stand apart.
-    open_year = replace(claim, year=None)
-    return (
-        claim.year is not None
-        and any(date.year is None and _fits(date, open_year) for date in evidence)
-        and (claim.year in whole_numbers or any(date.year == claim.year for date in evidence))
-    )
+class Dates:
+    """The dates of the evidence, found by what they say.
+
+    `whole_numbers` are those that may be years where no word says so.
+    """
+
+    def __init__(self, evidence: Iterable[Date], whole_numbers: Iterable[int] = ()) -> None:
+        self._spans: set[tuple[int, int]] = set()
+        self._said: set[_Said] = set()
+        self._yearless: set[_Said] = set()
+        years = set(whole_numbers)
+        for date in evidence:
+            if date.span:
+                self._spans.add(date.span)
+                continue
+            parts = ((date.year, None), (date.month, None), (date.day, None))
+            self._said.update(product(*parts))
+            if date.year is None:
+                self._yearless.update(product(*parts))
+            else:
+                years.add(date.year)
+        self._years = sorted(years)
+
+    def bear(self, claim: Date) -> bool:
+        """Whether the evidence says all that the claim's date does; it may be more exact, but not less."""
+        if claim.span:
+            low, high = claim.span
+            return self._has_year(low, high) or any(low <= first and last <= high for first, last in self._spans)
+        if (claim.year, claim.month, claim.day) in self._said:
+            return True
+        if claim.year is None or not self._has_year(claim.year, claim.year):
+            return False
+        # "In 1994 ... on 5 May": the two parts may stand apart.
+        return (claim.month is None and claim.day is None) or (None, claim.month, claim.day) in self._yearless
+
+    def _has_year(self, low: int, high: int) -> bool:
+        return bisect_left(self._years, low) < bisect_right(self._years, high)
 
 
-def _within(evidence: Sequence[Date], span: tuple[int, int], whole_numbers: Collection[int]) -> bool:
-    low, high = span
-    years = [date.year for date in evidence if date.year is not None]
-    spans = [date.span for date in evidence if date.span is not None]
-    return any(low <= year <= high for year in (*years, *whole_numbers)) or any(
-        low <= first and last <= high for first, last in spans
-    )
-
-
-def _fits(evidence: Date, claim: Date) -> bool:
-    if evidence.span:
-        return False
-    pairs = ((evidence.year, claim.year), (evidence.month, claim.month), (evidence.day, claim.day))
-    return all(ours is None or ours == theirs for theirs, ours in pairs)
+_Said: TypeAlias = tuple[int | None, int | None, int | None]
 
 
 def _candidates(text: str) -> Iterator[Date]:
     """Exact forms first: the first to take a place has it."""
     words = lower_words(text)  # most texts have few of the forms, and to look for one takes long
     months = not MONTHS.keys().isdisjoint(words)
-    for form in _FORMS if months else _FORMS[:2]:
+    for form in _FORMS if months else _FORMS[:3]:
         for found in form.finditer(text):
             yield from _written(found)
     for found in _CENTURY.finditer(text) if "centur" in text.lower() else ():

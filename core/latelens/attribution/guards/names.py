@@ -7,9 +7,10 @@ where every noun has a capital, only several capitalised words in a row and acro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import regex
@@ -18,6 +19,7 @@ from latelens.attribution.guards.dates import MONTHS
 from latelens.attribution.guards.name_words import (
     ALIASES,
     ERAS,
+    GENERIC,
     IRREGULAR,
     NO_NAME_ENDINGS,
     ORDINARY,
@@ -26,6 +28,7 @@ from latelens.attribution.guards.name_words import (
     SAME,
     SMALL,
     TITLES,
+    common_words,
 )
 from latelens.attribution.guards.number_words import ORDINALS, ROMAN
 from latelens.attribution.guards.reading import fold, language_of, stem
@@ -38,6 +41,8 @@ _TOKEN = regex.compile(
 _SENTENCE_START = regex.compile(r"(?:[.!?:;•|]['\"”»)]*\s|\n|^)\s*[-(*\[\"'“«]*$")
 # "**Daily Food Intake:** 150 kg": headings in a line write ordinary words with capitals.
 _LABEL = regex.compile(r"\W*[^.:!?|\n]{1,60}:[*_]*\s")
+_MANY = 500  # names of one last word: the time must not grow with claims times evidence
+_LONGEST = 12  # letters of an acronym
 _INITIALS = regex.compile(r"\p{Lu}(?:\.\p{Lu})+")
 _ABBREVIATED = regex.compile(r"(?:^|\W)(?:\p{Lu}|[DM]r|Mrs|Ms|St|Jr|Sr|Prof|Gen|Lt|Sgt|Capt)$")
 
@@ -66,6 +71,8 @@ class Vocabulary:
         First letters of all words, and of the capitalised ones with a space where another word stands between.
     acronyms
         The words in capitals: "US" is not "us".
+    joined
+        Two words in a row as one: "Tech Crunch" is TechCrunch.
     """
 
     words: frozenset[str]
@@ -73,6 +80,15 @@ class Vocabulary:
     initials: str
     capitals: str
     acronyms: frozenset[str]
+    joined: frozenset[str]
+
+    @cached_property
+    def by_last(self) -> dict[str, tuple[Name, ...]]:
+        """The names by their last word."""
+        found: dict[str, list[Name]] = {}
+        for name in dict.fromkeys(Name(0, 0, name.words, name.acronym) for name in self.names):
+            found.setdefault(name.words[-1], []).append(name)
+        return {last: tuple(names[:_MANY]) for last, names in found.items()}
 
 
 class _Word(NamedTuple):
@@ -89,7 +105,8 @@ def names(text: str) -> tuple[Name, ...]:
     german = language_of(text) == "de"
     label = _LABEL.match(text)
     rows = _rows(text) if label is None else (row for row in _rows(text) if row[0].start >= label.end())
-    return tuple(name for row in rows for name in _name(row, text, german=german))
+    found = (name for row in rows for name in _name(row, text, german=german))
+    return tuple(name for name in found if not (name.acronym and _is_explained(name, text)))
 
 
 @lru_cache(maxsize=256)
@@ -104,12 +121,14 @@ def vocabulary(text: str) -> Vocabulary:
         for token, written in zip(folded, tokens, strict=True)
     )
     offered = tuple(_finish(row) for row in map(_trim, _rows(text)) if row)
+    keys = list(map(_key, tokens))
     return Vocabulary(
-        words=frozenset(map(_key, tokens)) | pieces | ranks,
+        words=frozenset(keys) | pieces | ranks,
         names=offered,
         initials="".join(token[0] for token in folded),
         capitals=capitals,
         acronyms=frozenset(_key(token) for token in tokens if _is_acronym(token)),
+        joined=frozenset(first.removesuffix("'s") + second for first, second in pairwise(keys)),
     )
 
 
@@ -117,9 +136,12 @@ def bears(evidence: Vocabulary, name: Name) -> bool:
     """Whether the evidence has the name: its words, its surname alone, its acronym or its expansion."""
     if name.acronym and len(name.words[0]) < 4:
         return name.words[0] in evidence.acronyms or _abbreviates(evidence, name)
-    if all(len(word) == 1 or _has(evidence, word) for word in name.words):
+    telling = [word for word in name.words if word not in _GENERIC] or name.words
+    if all(len(word) == 1 or _has(evidence, word) for word in telling) or "".join(name.words) in evidence.words:
         return True
-    return any(_shorter(other, name) for other in evidence.names) or _abbreviates(evidence, name)
+    shorter = {name.words[-1], telling[-1]}
+    others = (other for last in shorter for other in evidence.by_last.get(last, ()))
+    return any(_shorter(other, telling) for other in others) or _abbreviates(evidence, name)
 
 
 def _rows(text: str) -> Iterator[list[_Word]]:
@@ -146,6 +168,14 @@ def _rows(text: str) -> Iterator[list[_Word]]:
         yield row
 
 
+def _is_explained(name: Name, text: str) -> bool:
+    """Whether the claim itself says what an acronym is short for: "reflux disease (RD)"."""
+    if text[name.start - 1 : name.start] != "(" or text[name.end : name.end + 1] != ")":
+        return False
+    before = _TOKEN.findall(text[max(0, name.start - 100) : name.start])[-6:]
+    return any(fold(word)[0] == name.words[0][0] for word in before)
+
+
 def _joins(text: str, start: int, end: int) -> bool:
     between = text[start:end]
     if between in (" ", "-", " & ", "\u00a0"):
@@ -168,7 +198,7 @@ def _is_acronym(word: str) -> bool:
 
 def _trim(row: list[_Word]) -> list[_Word]:
     """The row without ordinary words around it."""
-    kept = [fold(word.text) not in ORDINARY or _is_acronym(word.text) for word in row]
+    kept = [fold(word.text).removesuffix("'s") not in ORDINARY or _is_acronym(word.text) for word in row]
     return row[kept.index(True) : len(kept) - kept[::-1].index(True)] if any(kept) else []
 
 
@@ -180,6 +210,8 @@ def _name(row: list[_Word], text: str, *, german: bool) -> Iterator[Name]:
     if not row:
         return
     only = row[0]
+    if all(_key(word.text) in _GENERIC for word in row):
+        return
     ordinary = german or (only.leads and _begins_plainly(only, text))
     if len(row) > 1 or _is_acronym(only.text) or not ordinary:
         yield _finish(row)
@@ -188,6 +220,8 @@ def _name(row: list[_Word], text: str, *, german: bool) -> Iterator[Name]:
 def _begins_plainly(word: _Word, text: str) -> bool:
     """Whether the first word of a sentence or of a table's cell has its capital from its place alone, by its looks."""
     if text[word.end : word.end + 1] == "," or word.text.endswith(NO_NAME_ENDINGS):
+        return True
+    if stem(word.text) in common_words():
         return True
     return text[max(0, word.start - 8) : word.start].rstrip(" *_").endswith("|")
 
@@ -207,8 +241,11 @@ def _key(word: str) -> str:
     return str(ROMAN[key]) if len(word) > 1 and word.isupper() and key in ROMAN else key
 
 
+_GENERIC = frozenset(map(_key, GENERIC))
+
+
 def _has(evidence: Vocabulary, word: str) -> bool:
-    return word in evidence.words or not evidence.words.isdisjoint(_relatives(word))
+    return word in evidence.words or word in evidence.joined or not evidence.words.isdisjoint(_relatives(word))
 
 
 @lru_cache(maxsize=4096)
@@ -224,12 +261,10 @@ def _relatives(word: str) -> frozenset[str]:
     return frozenset(map(stem, found))
 
 
-def _shorter(other: Name, name: Name) -> bool:
+def _shorter(other: Name, words: Sequence[str]) -> bool:
     """Whether the evidence's name is the claim's with less: "Hogestyn" or "D. Hogestyn" for "Drake Hogestyn"."""
-    if other.words[-1] != name.words[-1]:
-        return False
-    known = {*name.words, *(word[0] for word in name.words), *TITLES}
-    return all(word in known for word in other.words)
+    known = {*words, *(word[0] for word in words), *TITLES, *_GENERIC}
+    return words[-1] in other.words and all(word in known for word in other.words)
 
 
 def _abbreviates(evidence: Vocabulary, name: Name) -> bool:
@@ -240,5 +275,7 @@ def _abbreviates(evidence: Vocabulary, name: Name) -> bool:
             return True
     if name.acronym:
         letters = name.words[0]
+        if len(letters) > _LONGEST:
+            return False
         return letters in evidence.capitals or (len(letters) > 2 and letters in evidence.initials)
     return len(name.words) > 1 and "".join(word[0] for word in name.words) in evidence.acronyms

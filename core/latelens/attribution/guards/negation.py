@@ -5,7 +5,9 @@ A closed list of negators for each language. Opposites ("alive" and "dead", "ros
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -33,6 +35,11 @@ _HARMLESS = regex.compile(
       | \b(?:contexts?|sources?|texts?|passages?|documents?|articles?)\s(?:does|do|did)\snot\b"""
 )
 _TOKEN = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:'\p{L}+)?")
+# What a negator denies ends here: "It has no sharps or flats, and is the key of C."
+_CLAUSE = regex.compile(
+    r"(?i)[;:()—]|,\s(?=(?:and|but|or|so|yet|which|who|while|whereas|although|though|because)\b)"
+    r"|\s(?=(?:but|although|whereas)\b)"
+)
 _ALSO_SILENT = """did does do done been being be have had would could should can will may might its their there any ever
 also base given provid context yes no however according which who"""
 
@@ -77,16 +84,19 @@ _PREFIXES = ("un", "non", "in", "im", "dis", "ir", "il")
 AFTER = 5  # words after a negator that it denies
 AROUND = 8  # words on each side that find the sentence of the other text
 CLAIM_SHARE, EVIDENCE_SHARE = 0.4, 0.3  # of those words that must stand in it
+# A word that stands in more sentences finds these only: the time must not grow with claims times evidence.
+_MANY = 500
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Words of a sentence: their roots, their spans, which of them negate, and which of these deny a statement."""
+    """Words of a sentence: roots, spans, which of them negate, which of these deny a statement, and their clauses."""
 
     roots: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
     negators: tuple[int, ...]
     telling: tuple[int, ...]
+    clauses: tuple[int, ...]  # of each word
 
     @cached_property
     def content(self) -> frozenset[str]:
@@ -128,14 +138,36 @@ def read(sentence: str, language: str | None = None) -> Sentence:
         quiet = [harmless.span() for harmless in _HARMLESS.finditer(sentence)]
         telling = [i for i in negators if not any(start <= found[i][1][0] < end for start, end in quiet)]
     roots, spans = tuple(_root(word) for word, _ in found), tuple(span for _, span in found)
-    return Sentence(roots, spans, tuple(negators), tuple(telling))
+    edges = [clause.start() for clause in _CLAUSE.finditer(sentence)] if negators else []
+    clauses = tuple(bisect_right(edges, start) for start, _ in spans)
+    return Sentence(roots, spans, tuple(negators), tuple(telling), clauses)
 
 
 def _negates(word: str, language: str) -> bool:
     return word in NEGATORS[language] or (language == "en" and word.endswith("n't"))
 
 
-def difference(claim: Sentence, evidence: Sequence[Sentence]) -> Difference | None:
+class Evidence:
+    """The sentences of the evidence, each once, found by the words that say something."""
+
+    def __init__(self, sentences: Iterable[Sentence]) -> None:
+        self.sentences = tuple(dict.fromkeys(sentences))
+        self.denies = any(sentence.telling for sentence in self.sentences)
+        self._holders: dict[str, list[int]] = {}
+        for i, sentence in enumerate(self.sentences):
+            for root in sentence.content:
+                self._holders.setdefault(root, []).append(i)
+
+    def closest(self, words: frozenset[str], *, share: float) -> list[Sentence]:
+        """The sentences with most of the words, several where they tie; none where even those have too few."""
+        counts = Counter(i for word in words for i in self._holders.get(word, ())[:_MANY])
+        most = max(counts.values(), default=0)
+        if most < max(1, share * len(words)):
+            return []
+        return [self.sentences[i] for i in sorted(counts) if counts[i] == most]
+
+
+def difference(claim: Sentence, evidence: Evidence) -> Difference | None:
     """Where the claim and the sentence of the evidence that shares most of its words differ; None where they do not.
 
     Each negator is compared in its own place: a "not" elsewhere in the evidence neither hides nor makes a difference.
@@ -143,9 +175,11 @@ def difference(claim: Sentence, evidence: Sequence[Sentence]) -> Difference | No
     for negator in claim.telling:
         if _alone(claim, negator, evidence, share=CLAIM_SHARE):
             return Difference(negator, denies=True)
-    found = None
-    for sentence in _closest(claim.content, evidence, share=EVIDENCE_SHARE):
-        lonely = [negator for negator in sentence.telling if _alone(sentence, negator, [claim], share=EVIDENCE_SHARE)]
+    if not evidence.denies:
+        return None
+    found, own = None, Evidence([claim])
+    for sentence in evidence.closest(claim.content, share=EVIDENCE_SHARE):
+        lonely = [negator for negator in sentence.telling if _alone(sentence, negator, own, share=EVIDENCE_SHARE)]
         if not lonely:
             return None
         denied = _denied(sentence, lonely[0])
@@ -154,20 +188,13 @@ def difference(claim: Sentence, evidence: Sequence[Sentence]) -> Difference | No
 
 
 def _denied(sentence: Sentence, negator: int) -> frozenset[str]:
-    return sentence.between(negator + 1, negator + 1 + AFTER)
+    clause = sentence.clauses[negator]
+    after = range(negator + 1, min(negator + 1 + AFTER, len(sentence.roots)))
+    return sentence.between(negator + 1, next((i for i in after if sentence.clauses[i] != clause), after.stop))
 
 
-def _alone(sentence: Sentence, negator: int, others: Sequence[Sentence], *, share: float) -> bool:
+def _alone(sentence: Sentence, negator: int, others: Evidence, *, share: float) -> bool:
     """Whether what the negator denies stands in the closest of the others, and no negator near it."""
     denied = _denied(sentence, negator)
-    closest = _closest(sentence.between(negator - AROUND, negator + 1 + AROUND), others, share=share)
+    closest = others.closest(sentence.between(negator - AROUND, negator + 1 + AROUND), share=share)
     return bool(closest) and all(denied & other.content and not other.negates(denied) for other in closest)
-
-
-def _closest(words: frozenset[str], sentences: Sequence[Sentence], *, share: float) -> list[Sentence]:
-    """The sentences with most of the words, several where they tie; none where even those have too few."""
-    counts = [len(words & sentence.content) for sentence in sentences]
-    most = max(counts, default=0)
-    if most < max(1, share * len(words)):
-        return []
-    return [sentence for sentence, count in zip(sentences, counts, strict=True) if count == most]

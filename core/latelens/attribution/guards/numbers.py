@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from latelens.attribution.guards import clock
 from latelens.attribution.guards.number_words import AFTER_DIGITS, HINTS, ORDINALS, ROMAN, SCALES, SMALL, add_up
@@ -82,8 +83,10 @@ _HEDGE_WORDS = """about around approximately approx. roughly some circa ca. c. c
 exceeding exceeds exceeded above upwards surpass surpassing surpasses surpassed under less fewer below nearly almost
 most up"""
 _HEDGING = frozenset(_HEDGE_WORDS.split())  # a quick look before the pattern
+_MANY = 50  # values between which a rounded number is looked for: the time must not grow with claims times evidence
 _LETTERS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _LONGEST = 300  # characters: keys and hashes are no numbers
+_OPENS = re.compile(r"(?:^|[.!?;:\n]\s*|\*)$")
 _IN_NAME = re.compile(r"\w*[^\W\d_a-z]\w*-$")
 
 
@@ -105,8 +108,14 @@ def without(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def counts(text: str, number: Number) -> bool:
-    """Whether a claim can be held to its number: "one" and "first" mostly count nothing ("one of the")."""
-    return not number.in_name and text[number.start : number.end].lower() not in ("one", "first")
+    """Whether a claim can be held to its number.
+
+    "one" and "first" mostly count nothing ("one of the"), and "Third, ..." counts only what is said.
+    """
+    word = text[number.start : number.end].lower()
+    if word in ORDINALS and text[number.end : number.end + 1] == ",":
+        return _OPENS.search(text[max(0, number.start - 4) : number.start]) is None
+    return not number.in_name and word not in ("one", "first")
 
 
 def is_numeral(word: str) -> bool:
@@ -120,6 +129,52 @@ def hints(text: str) -> frozenset[Fraction]:
     found = [HINTS[word] for word in lower_words(text) if word in HINTS]
     numerals = [ROMAN[numeral.lower()] for numeral in re.findall(r"\b[IVX]{2,}\b", text) if numeral.lower() in ROMAN]
     return frozenset(map(Fraction, numerals)).union(*found)
+
+
+class Numbers:
+    """Numbers, each with its place, found by their values: not every claim's number must meet every other one."""
+
+    def __init__(self, found: Iterable[tuple[int, Number]]) -> None:
+        self._held: dict[Fraction, dict[tuple[int, Number], None]] = {}
+        for place, number in found:
+            self.add(place, number)
+
+    def add(self, place: int, number: Number) -> None:
+        """One more, `bare` where the same one may come many times."""
+        for value in looked_up(number):
+            self._held.setdefault(value, {})[place, number] = None
+
+    def places(self, number: Number) -> set[int]:
+        """Where the number is borne, in whatever form."""
+        near = (pair for value in self._near(number) for pair in self._held.get(value, ()))
+        return {place for place, other in near if bears(other, number)}
+
+    def _near(self, number: Number) -> Iterable[Fraction]:
+        values = looked_up(number)
+        if number.hedge is None:
+            return values
+        found = set(values)
+        for value in values:  # rounded by at most 5 per cent
+            off = abs(value) / 19
+            begin = bisect_left(self._values, value - off)
+            found.update(self._values[begin : min(bisect_right(self._values, value + off), begin + _MANY)])
+        return found
+
+    @cached_property
+    def _values(self) -> list[Fraction]:
+        return sorted(self._held)
+
+
+def bare(number: Number) -> Number:
+    """The number without its place."""
+    return replace(number, start=0, end=0, in_name=False)
+
+
+def looked_up(number: Number) -> frozenset[Fraction]:
+    """What a number is found by: its values, and those in the smallest unit."""
+    if number.factor == 1:
+        return number.values
+    return number.values | {value * number.factor for value in number.values}
 
 
 def bears(evidence: Number, claim: Number) -> bool:

@@ -150,8 +150,8 @@ class _Piece:
         )
 
     def _card(self, claim: Claim, citation: Citation) -> str:
-        source = self._attribution.sources[citation.source_index]
-        before, after = neighbours(source.text, citation.source_start, citation.source_end)
+        text = self._attribution.quoted_from(citation)
+        before, after = neighbours(text, citation.source_start, citation.source_end)
         readable = "" if citation.relevance is None else f", relevance {citation.relevance:.2f}"
         return (
             f'<span class="ll-where">{self._name(citation)}</span>'
@@ -176,7 +176,7 @@ class _Piece:
         back = f'<a role="doc-backlink" aria-label="mark {number}" href="#{self._prefix}-m{number}">[{number}]</a>'
         return (
             f'<li id="{self._prefix}-s{number}" data-n="{number}">{back} <span class="ll-where">{self._name(citation)}'
-            f'</span> <span class="ll-soft"><bdi>{where}</bdi>{position(citation)}</span>'
+            f'</span> <span class="ll-soft"><bdi>{where}</bdi>{escape(position(citation))}</span>'
             f'<blockquote dir="auto">{escape(citation.cited_text)}</blockquote>{way}</li>'
         )
 
