@@ -9,6 +9,7 @@ does not bear the claim (among claims that cite three passages or more, "togethe
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -54,6 +55,45 @@ def methods(encoder: Encoder, frequencies: WordFrequencies) -> dict[str, Score]:
         DENSE: lambda claim, passages: dense(claim, passages, encoder),
         MAXSIM: lambda claim, passages: mean_maxsim(claim, passages, encoder),
     }
+
+
+def kinds_methods(encoder: Encoder, frequencies: WordFrequencies) -> dict[str, Score]:
+    """The simple ways to score a claim against passages."""
+    return {
+        OVERLAP: lambda claim, passages: overlap(claim, passages, frequencies),
+        MAXSIM: lambda claim, passages: mean_maxsim(claim, passages, encoder),
+        "BM25 sentence": lambda claim, passages: bm25_share(claim, passages, frequencies),
+        "dense sentence": lambda claim, passages: dense_sentence(claim, passages, encoder),
+    }
+
+
+def bm25_share(claim: str, passages: Sequence[str], frequencies: WordFrequencies) -> float:
+    """BM25 of the best sentence, divided by what the claim itself would have: unlike claims compare."""
+    sentences = [text[start:end] for text in passages for start, end in split_sentences(text)]
+    own = bm25_of(claim, [claim], frequencies)
+    return bm25_of(claim, sentences, frequencies) / own if own else 0.0
+
+
+def bm25_of(
+    claim: str, sentences: Sequence[str], frequencies: WordFrequencies, k1: float = 0.9, b: float = 0.4
+) -> float:
+    """BM25 of the best sentence, with an average length of 25 words."""
+    asked, best = dict.fromkeys(lower_words(claim)), 0.0
+    for sentence in sentences:
+        held = Counter(lower_words(sentence))
+        length = k1 * (1 - b + b * held.total() / 25)
+        values = (frequencies.idf(word) * held[word] * (k1 + 1) / (held[word] + length) for word in asked)
+        best = max(best, math.fsum(values))
+    return best
+
+
+def dense_sentence(claim: str, passages: Sequence[str], encoder: Encoder) -> float:
+    """Highest cosine of mean vectors with a sentence, encoded alone."""
+    sentences = [text[start:end] for text in passages for start, end in split_sentences(text)]
+    if not sentences:
+        return 0.0
+    query, *others = (mean_vector(found) for found in encoder.encode_documents([claim, *sentences]))
+    return max(float(query @ other) for other in others)
 
 
 def score_of(found: Attribution) -> float:

@@ -32,6 +32,7 @@ class Pair:
     question: str
     cited: tuple[str, ...]  # ids of passages
     attributable: bool
+    asked: str | None = None  # what the user asked, where a set tells
 
     @property
     def split(self) -> str:
@@ -58,6 +59,7 @@ def read_claims(folder: Path, *, limit: int | None = None) -> Claims:
             queries[line["qid"]].get("question", line["qid"]),
             tuple(line["docids"]),
             bool(line["label"]),
+            queries[line["qid"]].get("question"),
         )
         for line in _lines(folder / "pairs.jsonl")
     ]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from latelens.attribution.guards import dates, numbers
 from latelens.attribution.guards.negation import is_negator, is_small_word
 from latelens.attribution.guards.reading import language_of, plain
-from latelens.attribution.sentence_pool import SentencePool
+from latelens.attribution.sentence_pool import SentencePool, key_of
 from latelens.explanation.words import QueryWords
+from latelens.text.characters import words as split_words
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 
@@ -23,7 +24,7 @@ SIMILARITY = 0.7
 # A word weighs (1 - s)^2 as in `query_words`, squared again; not squared it is the same, but for short claims.
 _SHARPNESS = 2
 # A function word says a tenth of that: .8731, and .8641 where it says all of it.
-_SMALL = 0.1
+SMALL = 0.1
 # A number weighs twice as much as a word like it, and another number does not bear it at all however similar its
 # vector is. Five times as much has .8696: it is the words around a number that tell most claims apart.
 _NUMBER = 1
@@ -45,6 +46,8 @@ class Words:
         (words,) summing to 1.
     small, negators
         (words,) bool: function words, and those that deny.
+    said
+        (words,) bool: words of the question.
     figures
         (words,) bool: words with a digit, and number words that count something.
     counted, dated
@@ -56,6 +59,7 @@ class Words:
     weights: Floats
     small: NDArray[np.bool_]
     negators: NDArray[np.bool_]
+    said: NDArray[np.bool_]
     figures: NDArray[np.bool_]
     counted: tuple[tuple[numbers.Number, NDArray[np.bool_]], ...]
     dated: tuple[NDArray[np.bool_], ...]
@@ -63,6 +67,7 @@ class Words:
 
 def weigh(claim: str, asked: QueryWords, said: str = "") -> Words:
     """The words of a claim; a number of `said`, what the user asked, is a word like any other."""
+    heard = {key_of(said[start:end]) for start, end in split_words(said).tolist()} if said else ()
     text = plain(claim)
     language = language_of(text)
     negators = np.array([is_negator(word, language) for word in asked.words], dtype=bool)
@@ -79,9 +84,10 @@ def weigh(claim: str, asked: QueryWords, said: str = "") -> Words:
     figures = np.array([any(map(str.isdigit, word)) for word in asked.words], dtype=bool)
     for _, own in counted:
         figures |= own & numerals
-    weights = asked.weights**_SHARPNESS * np.where(small & ~negators, _SMALL, 1) * (1 + _NUMBER * figures)
+    weights = asked.weights**_SHARPNESS * np.where(small & ~negators, SMALL, 1) * (1 + _NUMBER * figures)
     dated = tuple(_inside(asked, *span) for span in spans)
-    return Words(asked, weights / weights.sum(), small, negators, figures, tuple(counted), dated)
+    repeated = np.array([key_of(word) in heard for word in asked.words], dtype=bool)
+    return Words(asked, weights / weights.sum(), small, negators, repeated, figures, tuple(counted), dated)
 
 
 def _inside(asked: QueryWords, start: int, end: int) -> NDArray[np.bool_]:

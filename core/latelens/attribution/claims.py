@@ -15,12 +15,18 @@ from latelens.text.sentences import MAX_CHARACTERS, split_sentences
 _FENCE = regex.compile(r"[\s>]*(?:\d{1,9}[.)]\s+|[-*+]\s+)?(?:(`{3,})(?=[^`]*$)|(~{3,}))")
 _HEADING = regex.compile(r"[\s>]*(?:#{1,6}(?:\s|$)|(?:\*\*|__)[^*_]*[^*_.!?。！？](?:\*\*|__)\s*:?\s*$)")
 _UNDERLINE = regex.compile(r"[\s>]*(?:=+|-{2,})\s*$")
+# "## They eat 150 kg a day." says something, "## Diet" and "## 2. Diet" name what follows.
+_SENTENCE = regex.compile(r"[\s>]*#{1,6}\s+(?:\S+\s+){2,}\S*[\p{L}\p{N})\]][.!。！][*_]*\s*$")
+# How responses of several chunks are joined: "Response 1: ...", a rule, "Response 2: ...".
+_RESPONSE = regex.compile(r"\s*(?:Response|Answer)\s\d{1,4}:\s*(?!\p{M})")
+_EMPTY = regex.compile(r"(?i)\W*empty response\W*$")
+_ENDED = regex.compile(r"[.!?…。！？][\"'”’)*_\]]*\s*$")
 _RULE = regex.compile(r"[\s>|:=*_+~-]*$")
 _ROW = regex.compile(r"[\s>]*\|.*\||.*\S\s+\|\s+\S")
 _SEPARATOR = regex.compile(r"[\s>]*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
 # Not before a mark that joins the white space: that would cut a character in two.
 _BULLET = regex.compile(
-    r"(?:>\s*(?!\p{M}))*(?:(?:[-*+•‣▪◦–·]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s+(?!\p{M})(?:\[[ xX]\]\s+(?!\p{M}))?)?"
+    r"(?:>\s*(?!\p{M}))*(?:\#{1,6}\s+(?!\p{M}))?(?:(?:[-*+•‣▪◦–·]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s+(?!\p{M})(?:\[[ xX]\]\s+(?!\p{M}))?)?"
 )
 # "[1]", "[2, 3]", "[4-6]", "[^1]", "[Source 2]", "(Document 3)", "【4†source】".
 _NUMBERS = r"\^?\d{1,3}(?:\s*[,;–-]\s*\^?\d{1,3})*"
@@ -29,6 +35,9 @@ _MARK = rf"(?:\[\s*(?:(?i:{_NAMED})|{_NUMBERS})\s*\]|\((?i:{_NAMED})\)|【[^】]
 _MARKS = regex.compile(rf"\s*{_MARK}(?!\p{{M}})")
 _FIRST_MARKS = regex.compile(rf"(?:{_MARK}\s*(?!\p{{M}}))+")
 _LAST_MARKS = regex.compile(rf"(?:\s*{_MARK})+$")
+# "[the report](https://...)" says "the report", "[1](https://...)" and "<https://...>" nothing, as a picture.
+_LINK = regex.compile(r"(!?)\[([^\[\]\n]{0,300})\]\((?:[^()\s]|\([^()\s]{0,200}\)){0,1000}(?:\s\"[^\"\n]{0,200}\")?\)")
+_ADDRESS = regex.compile(r"<?\b(?:https?://|www\.)[^\s<>]{1,2000}(?<![.,;:!?)\]])>?")
 _SAYS = regex.compile(r"[\p{L}\p{N}]")
 
 
@@ -42,7 +51,7 @@ class ClaimSpan:
         What is compared with the sources: the claim without citation marks and without a lead-in such as "Based on
         the given context,".
     checkable
-        False for a greeting, a question, an offer, a hedge, or a lead-in that ends with a colon.
+        False for a greeting, a question, an offer, a hedge, a lead-in that ends with a colon, or a link alone.
     """
 
     start: int
@@ -56,7 +65,8 @@ def split_claims(answer: str) -> tuple[ClaimSpan, ...]:
     r"""Cut an answer into claims, in order and disjoint.
 
     A claim is a sentence, a list item's sentence or a table row; bullets and citation marks at its ends are left
-    outside. Fenced code, headings, a line in bold alone, rules, and a table's header are none.
+    outside. Fenced code, headings that are no sentence, a line in bold alone, rules, a table's header, labels such as
+    "Response 2:" and the answer "Empty Response" are none. Of a Markdown link the text is compared, not the address.
 
     Which claims state nothing is told by question marks of all scripts, a colon at the end, and openings in English
     and, fewer, in German, French, Spanish, Italian, Portuguese, Dutch, Russian, Chinese, Japanese, Korean and
@@ -73,20 +83,28 @@ def split_claims(answer: str) -> tuple[ClaimSpan, ...]:
 
 def _claim(answer: str, start: int, end: int) -> ClaimSpan | None:
     """The claim without what stands around it; None if nothing is left."""
-    for pattern in (_BULLET, _FIRST_MARKS):
+    for pattern in (_BULLET, _RESPONSE, _FIRST_MARKS):
         if match := pattern.match(answer, start, end):
             start = match.end()
     if match := _LAST_MARKS.search(answer, start, end):
         end = match.start()
     start, end = trim_to_visible(answer, start, end)
     text = answer[start:end]
-    if _SAYS.search(text) is None:
+    if _SAYS.search(text) is None or _EMPTY.match(text):
         return None
-    statement = _MARKS.sub("", text).replace("|", " ").strip()
+    unlinked = _ADDRESS.sub("", _LINK.sub(_said, text)) if "](" in text or "//" in text or "www." in text else text
+    statement = _MARKS.sub("", unlinked).replace("|", " ").strip()
+    if unlinked is not text and _SAYS.search(_ADDRESS.sub("", _LINK.sub("", text))) is None:
+        return ClaimSpan(start, end, text, statement, False)
     if len(text) > MAX_CHARACTERS:  # a table row: nothing else is so long, and a search in it may be slow
         return ClaimSpan(start, end, text, statement, True)
     statement = without_lead_in(statement)
     return ClaimSpan(start, end, text, statement, _SAYS.search(statement) is not None and not is_remark(statement))
+
+
+def _said(link: regex.Match[str]) -> str:
+    """What a reader sees of a link: nothing of a picture, or of a mark."""
+    return "" if link[1] or link[2].strip("[]^ ").isdecimal() else link[2]
 
 
 def _pieces(answer: str) -> Iterator[tuple[int, int]]:
@@ -107,7 +125,7 @@ def _blocks(answer: str) -> Iterator[tuple[int, int, bool]]:
         following = lines[i + 1] if i + 1 < len(lines) else ""
         opened, fence = fence, _fence_after(fence, line)
         row = _is_row(line, following, lines[i - 1] if i else "")
-        if opened or fence or row or _is_apart(line, following):
+        if opened or fence or row or _is_apart(line, following, lines[i - 1] if i else ""):
             if start < position:
                 yield start, position, False
             start = position + len(line)
@@ -140,7 +158,12 @@ def _is_header(line: str, following: str) -> bool:
     return _SEPARATOR.match(line) is not None or ("|" in following and _SEPARATOR.match(following) is not None)
 
 
-def _is_apart(line: str, following: str) -> bool:
+def _is_apart(line: str, following: str, previous: str) -> bool:
     if _HEADING.match(line) or _RULE.match(line):
-        return bool(line.strip())  # an empty line parts paragraphs, which the sentence splitter reads
-    return _UNDERLINE.match(following) is not None and "|" not in following
+        # An empty line parts paragraphs, which the sentence splitter reads.
+        return bool(line.strip()) and _SENTENCE.match(line) is None
+    if _UNDERLINE.match(following) is None or "|" in following:
+        return False
+    # A heading stands alone above its dashes; a rule may follow on a whole paragraph.
+    alone = "=" in following or not previous.strip()
+    return alone and _RESPONSE.match(line) is None and _ENDED.search(line) is None

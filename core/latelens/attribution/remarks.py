@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import regex
 
+from latelens.attribution.guards.negation import is_small_word
+from latelens.attribution.guards.reading import language_of, plain
+
 # Question marks of all scripts; Armenian sets its own inside the word, Greek writes ";" for it.
 _QUESTION = regex.compile(r"[?？؟﹖⸮፧᥅⳺⳻꘏꛷⁇⁈⁉‽❓❔][\s!！\"'”’»)\]*_]*$|՞|か[。．]?$|\p{Greek}[\s\S]*[;\u037e]$")
 _COLON = regex.compile(r"[:：︰﹕][\s*_]*$")
@@ -75,6 +78,9 @@ _ABSTENTION = regex.compile(
         (?: mention|information|details?|evidence|reference|data|answer|indication )
     )"""
 )
+_SHORT = 40  # characters: longer ones are read by their words
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}']+")
+_AGREEING = frozenset("true right correct so too also really that's it's there's what's".split())
 _SUMMING_UP = regex.compile(r"(?i)^(?:in (?:short|summary|conclusion|brief|other words)|to sum up)\s*[:,]\s*(?=\S)")
 # "Based on the given contexts,", "According to document 2,", "As mentioned in the sources, it is stated that".
 _LEAD_IN = regex.compile(
@@ -97,7 +103,18 @@ def is_remark(text: str) -> bool:
         or _EXCLAMATION.match(text)
         or _OPENING.match(text)
         or _ABSTENTION.match(text)
+        or _points_only(text)
     )
+
+
+def _points_only(text: str) -> bool:
+    """Whether a short sentence has no word that says something: "It does!", "That's true."."""
+    if len(text) > _SHORT:
+        return False
+    read = plain(text)
+    language = language_of(read)
+    words = [word for word in _WORD.findall(read) if word.lower() not in _AGREEING]
+    return all(is_small_word(word, language) for word in words)
 
 
 def without_lead_in(text: str) -> str:

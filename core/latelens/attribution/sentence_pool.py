@@ -39,7 +39,7 @@ class SentencePool:
     rows
         The content rows of the texts by sentence.
     holders
-        Which sentences hold a word, by the word's `_key`.
+        Which sentences hold a word, by the word's `key_of`.
     numbers
         The numbers of the sentences.
     """
@@ -63,7 +63,7 @@ class SentencePool:
 
     def holding(self, word: str) -> list[int]:
         """The sentences that hold a word."""
-        return self.holders.get(_key(word), [])
+        return self.holders.get(key_of(word), [])
 
     def holding_number(self, number: Number) -> list[int]:
         """The sentences that bear a number, in whatever form (`guards.numbers.bears`)."""
@@ -145,12 +145,12 @@ def _holders(text: str, sentences: NDArray[np.int32]) -> dict[str, list[int]]:
     owners = sentences[:, 0].searchsorted(spans[:, 0], side="right") - 1
     inside = (owners >= 0) & (spans[:, 0] < sentences[owners, 1])
     for (start, end), owner in zip(spans[inside].tolist(), owners[inside].tolist(), strict=True):
-        found.setdefault(_key(text[start:end]), []).append(owner)
+        found.setdefault(key_of(text[start:end]), []).append(owner)
     return found
 
 
 @lru_cache(maxsize=1 << 16)
-def _key(word: str) -> str:
+def key_of(word: str) -> str:
     """What two spellings of a word share: case, accents, digits of any script and 1,000 for 1000."""
     key: str = _THOUSANDS.sub("", fold(plain(word)))
     return key

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.attribution.borne import SIMILARITY, Floats, Places, Words, bear, weigh
+from latelens.attribution.borne import SIMILARITY, SMALL, Floats, Places, Words, bear, weigh
 from latelens.attribution.sentence_pool import SentencePool, pool_sentences
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import COVERED
@@ -44,7 +44,8 @@ class Support:
     similarities
         For each of the sentences, MaxSim of the claim's words in it, at most 1, as `EvidenceSpan.score`.
     missing
-        The words of the claim that none of the sentences bears, in its order; function words are left out.
+        The words of the claim that none of the sentences bears, in its order, without function words and what the user
+        said.
     absent
         Their share of the claim's words, 0..1 by weight, negators that no sentence has among them.
     displaced
@@ -102,11 +103,11 @@ def _support(claim: TokenEmbeddings, best: Floats, floors: Floats, pool: Sentenc
     matched = _by_word(best[asked.rows], asked)  # (words, sentences)
     gained, _ = _choose(borne, words, pool.sources, int((words.weights @ borne).argmax()), _ENOUGH)
     found = np.where(words.figures[:, None], borne, matched)
-    first = int(((asked.weights * _rarity(asked, pool) * ~words.small) @ found).argmax())
+    first = int(((asked.weights * _rarity(asked, pool) * np.where(words.small, SMALL, 1)) @ found).argmax())
     _, chosen = _choose(borne, words, pool.sources, first, most)
     best_of = borne[:, chosen].max(axis=1)
     unborne = best_of < SIMILARITY * COVERED
-    lost = unborne & (asked.weights * len(asked.words) >= _SPEAKS) & ~words.small
+    lost = unborne & (asked.weights * len(asked.words) >= _SPEAKS) & ~words.small & ~words.said
     score = (1 - _WHOLE) * gained[-1] + _WHOLE * _whole(clear, pool)
     return Support(
         score=min(max(score, 0.0), 1.0),

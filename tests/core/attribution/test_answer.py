@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from dataclasses import replace
 
 import pytest
 from fake_encoder import FakeEncoder
@@ -358,6 +359,62 @@ def test_a_number_that_stands_beside_the_claims_words_bears_it_in_any_form(answe
     assert (claim.label, claim.reasons) == ("corroborated", ())
     cited = [citation.cited_text for citation in claim.citations]
     assert _true(pattern, digits=digits) in (cited if " 9." in answer or ", and" in answer else cited[:1])
+
+
+def test_a_date_may_stand_anywhere_in_its_source(offline):
+    source = Source("Jane Doe, 5 May 1994. The river rose all night. The old bridge fell into the river.", title="News")
+    (claim,) = attribute("The old bridge fell into the river in May 1994.", [source], offline).claims
+    assert (claim.label, claim.reasons) == ("corroborated", ())
+    (claim,) = attribute("The old bridge fell into the river in June 1994.", [source], offline).claims
+    assert (claim.label, claim.reasons) == ("weak", ("date June 1994 not in the evidence",))
+
+
+def test_shown_metadata_is_cited_under_its_key(offline):
+    source = Source("The notes describe how a machine computes.", id="n", start=7, shown={"author": "Ada Lovelace"})
+    found = attribute("The author is Ada Lovelace.", [BERLIN, source], offline)
+    (citation,) = found.citations
+    assert (citation.source_index, citation.key, citation.cited_text) == (1, "author", "Ada Lovelace")
+    assert found.quoted_from(citation)[citation.source_start : citation.source_end] == "Ada Lovelace"
+    assert (citation.document_start, found.claims[0].label) == (None, "corroborated")
+    (bare,) = attribute("The author is Ada Lovelace.", [BERLIN, replace(source, shown={})], offline).claims
+    assert bare.label != "corroborated"
+    with pytest.raises(TypeError, match=r"sources\[0\].shown must map each key to a str, got {'year': 1843}"):
+        attribute("It is.", [Source("It is.", shown={"year": 1843})], offline)
+
+
+def test_what_the_user_said_need_not_stand_in_the_sources(offline):
+    answer, sources = (
+        "The Golden Gate Bridge was painted red in 1937.",
+        ["The bridge was painted red in the first year."],
+    )
+    (claim,) = attribute(answer, sources, offline).claims
+    assert claim.label == "weak"
+    (claim,) = attribute(answer, sources, offline, question="Was the Golden Gate Bridge red in 1937?").claims
+    assert (claim.label, claim.reasons) == ("corroborated", ())
+    with pytest.raises(TypeError, match="question must be a str or None, got int: 3"):
+        attribute(answer, sources, offline, question=3)
+
+
+def test_a_word_in_common_does_not_corroborate(offline):
+    (claim,) = attribute("Dogs fly.", MUSEUM, offline).claims
+    assert (claim.label, claim.reasons) == ("weak", ("not in the evidence: fly",))
+    assert claim.citations[0].cited_text == "Dogs must wait outside."
+
+
+def test_of_a_claim_without_evidence_the_sentence_most_like_it_is_named(offline):
+    (claim,) = attribute("Interest rates rose sharply in the second quarter.", [BERLIN, ELEPHANTS], offline).claims
+    assert (claim.label, claim.citations) == ("no_evidence", ())
+    assert claim.nearest is not None
+    assert claim.nearest.cited_text in ELEPHANTS + BERLIN
+
+
+def test_foreign_sources_change_no_score_of_a_claim_that_its_own_source_bears(offline):
+    answer = "Elephants eat up to 150 kg of grass and bark every day. They live in India."
+    foreign = [BERLIN, *MUSEUM, *(f"Chapter {i} is about ships and their crews." for i in range(15))]
+    alone, among = attribute(answer, [ELEPHANTS], offline), attribute(answer, [*foreign, ELEPHANTS], offline)
+    for one, other in zip(alone.claims, among.claims, strict=True):
+        assert (one.label, one.score) == (other.label, pytest.approx(other.score, abs=1e-6))
+        assert one.citations[0].cited_text == other.citations[0].cited_text
 
 
 def test_a_negator_elsewhere_is_not_borrowed(offline):

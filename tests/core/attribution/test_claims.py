@@ -104,6 +104,9 @@ def test_marks_at_the_ends_are_outside_the_claim():
         "Je ne sais pas.",
         "No lo sé.",
         "希望这能帮到您。",
+        "It does!",
+        "That's true.",
+        "It is not.",
     ],
 )
 def test_what_states_nothing_is_not_checkable(remark):
@@ -128,6 +131,8 @@ def test_what_states_nothing_is_not_checkable(remark):
         "Yes, they swim.",
         "Sicher ist die Stadt nicht.",
         "I, Claudius is a novel.",
+        "It is 5.",
+        "It is not red.",
         "中国的首都是北京。",
         "العاصمة هي القاهرة.",
     ],
@@ -153,6 +158,41 @@ def test_a_table_without_outer_bars_has_rows_too():
 @pytest.mark.parametrize("answer", ["", " \n\n", "```\ncode\n```", "# Title", "---", "...", "[1] [2]", "|---|---|"])
 def test_an_answer_without_a_statement_has_no_claim(answer):
     assert split_claims(answer) == ()
+
+
+def test_responses_that_were_joined_are_claims_without_their_labels_and_rules():
+    answer = (
+        "Response 1: They eat grass\n-----------------\nResponse 2: They swim.\n-------\nResponse 3: Empty Response"
+    )
+    assert texts(answer) == ["They eat grass", "They swim."]
+    assert texts(answer, checkable=False) == []
+
+
+@pytest.mark.parametrize("answer", ["Empty Response", "Empty Response.", "**Empty response**"])
+def test_an_empty_response_is_no_claim(answer):
+    assert split_claims(answer) == ()
+
+
+def test_a_heading_that_is_a_sentence_is_a_claim():
+    assert texts("## They eat 150 kg a day.\n## Diet\n## 2. Diet\n\nDiet\n----\nThey swim.") == [
+        "They eat 150 kg a day.",
+        "They swim.",
+    ]
+
+
+def test_a_rule_under_a_paragraph_takes_no_sentence_away():
+    assert texts("They eat grass. They also\nswim\n---\nThey sleep.") == [
+        "They eat grass.",
+        "They also\nswim",
+        "They sleep.",
+    ]
+
+
+def test_of_a_link_the_text_is_compared_and_a_link_alone_is_not_checkable():
+    (claim,) = split_claims('See [the report](https://a.b/c_(d) "x") of 150 kg [1](http://x.y), and www.a.b/c too.')
+    assert claim.statement == "See the report of 150 kg , and  too."
+    assert texts("[Elephants](https://a.b)", checkable=False) == ["[Elephants](https://a.b)"]
+    assert texts("https://a.b/c", checkable=False) == ["https://a.b/c"]
 
 
 ODD = st.sampled_from(
@@ -185,7 +225,25 @@ def test_claims_are_disjoint_slices_in_order(answer):
         reached = claim.end
 
 
-@pytest.mark.parametrize("unit", ["a ", "in the ", "| x ", "the context not ", "[1]", "- ", "> ", "```\n", "?", "a.\n"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a ",
+        "in the ",
+        "| x ",
+        "the context not ",
+        "[1]",
+        "- ",
+        "> ",
+        "```\n",
+        "?",
+        "a.\n",
+        "![",
+        "[a](",
+        "www.a",
+        "## a b ",
+    ],
+)
 def test_a_long_answer_is_cut_in_time_that_grows_with_its_length(unit):
     answer = unit * (100_000 // len(unit))
     started = process_time()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import count
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -89,6 +91,7 @@ BORNE_NUMBERS = {
     "range of times": ("It opens at 9 am and closes at 21:30.", "Open 09:00-9:30 pm."),
     "one of": ("It is one of the oldest.", "It is very old."),
     "first aired": ("It first aired there.", "It aired there."),
+    "third, as a step": ("Third, it has seats. Second, it is old.", "It is old and has seats."),
     "another script in one number": ("It has 1000 seats.", "१००० seats."),
 }
 MISSING_NUMBERS = {
@@ -166,6 +169,13 @@ BORNE_DATES = {
     "range before christ": ("It lasted from 181 to 179 BC.", "It lasted 181–179 BC."),
     "letters after a number": ("It took 5 BCG tests.", "They made 5 BCG tests."),
     "year without a word before it": ("The 2009 poll.", "A poll of May 2009."),
+    "year first with points": ("It opened on 11 June 2003.", "Opened: 2003.06.11"),
+    "year first with strokes": ("It opened on 11 June 2003.", "Opened: 2003/6/11"),
+    "digits alone": ("It opened on 11 June 2003.", "archive/20030611"),
+    "glued day": ("It opened on 11 June 2003.", "11June2003"),
+    "glued month": ("It opened on 11 June 2003.", "June11,2003 by Rao"),
+    "glued to what follows": ("It opened on 11 June 2003.", "June 11, 2003Updated at noon"),
+    "no space after the comma": ("It opened on 11 June 2003.", "It opened on June 11,2003."),
 }
 MISSING_DATES = {
     "day": ("It opened on 6 May 1994.", "It opened on 5 May 1994.", "date 6 May 1994 not in the evidence"),
@@ -233,6 +243,15 @@ BORNE_NAMES = {
     "all in capitals": ("DO NOT TOUCH THE WIRE", "You must not touch the wire."),
     "order at the start": ("Use Python for it.", "It requires Python."),
     "bold first word": ("**Leaves** fall.", "They fall."),
+    "common first word": ("Data show it.", "It is shown."),
+    "common adjective at the start": ("High prices rose. Gather them.", "They rose."),
+    "more than the evidence says": ("He lives in New York City.", "He lives in New York."),
+    "less than the evidence says": ("He works for Acme.", "He works for the Acme Corporation."),
+    "generic word alone": ("The Act passed.", "It passed."),
+    "written as one": ("It stood in TechCrunch.", "It stood in Tech Crunch."),
+    "written as two": ("It stood in Tech Crunch.", "It stood in TechCrunch."),
+    "acronym explained by the claim": ("He has gastric reflux disease (GERD).", "He has gastric reflux disease."),
+    "question word with a quote": ("He asked 'What's in it'.", "He asked it."),
 }
 MISSING_NAMES = {
     "another": ("It was Ada Lovelace.", "It was Alan Turing.", "Ada Lovelace"),
@@ -257,6 +276,7 @@ MISSING_NAMES = {
     "names in a table": ("| Ada Lovelace | 3 |", "Alan Turing has 3.", "Ada Lovelace"),
     "in bold": ("It was **Ada Lovelace**.", "It was Alan Turing.", "Ada Lovelace"),
     "weekday": ("It was on a Monday.", "It was on a Tuesday.", "Monday"),
+    "another new place": ("It is in New York City.", "It is in New Jersey City.", "New York City"),
 }
 
 
@@ -277,6 +297,21 @@ def test_languages_without_case_have_no_names():
 
 def test_a_german_noun_is_no_name():
     assert check("Er hat das Haus und den Garten gesehen.", ["Er war nicht da."]) == ()
+
+
+def test_a_date_may_stand_in_the_context():
+    cited, context = ["The bridge opened."], ["By A. Rao, 5 May 1994. The bridge opened.", "Year: 1843. 1,500 seats."]
+    assert check("The bridge opened on 5 May 1994.", cited, context=context) == ()
+    assert check("The bridge opened in 1843.", cited, context=context) == ()
+    assert check("The bridge opened on 6 May 1994.", cited, context=context) == ("date 6 May 1994 not in the evidence",)
+    assert check("The bridge has 1,500 seats.", cited, context=context) == ("number 1,500 not in the evidence",)
+
+
+def test_what_the_user_said_need_not_stand_in_the_evidence():
+    claim, cited = "In 1994 Ada Lovelace had 3 cats.", ["She had cats."]
+    assert len(check(claim, cited)) == 3
+    assert check(claim, cited, question="How many cats had Ada Lovelace in 1994? Was it 3?") == ()
+    assert check("She had no cats.", cited, question="Had she no cats?") != ()
 
 
 def test_a_name_may_stand_in_the_context_but_a_number_may_not():
@@ -301,6 +336,10 @@ SAME_POLARITY = {
         "The bridge, which does not carry trains any more, was built by Rao in 1930.",
     ),
     "a negator in another sentence": ("The bridge was built by Rao.", "The bridge was built by Rao. It is not long."),
+    "what another clause denies": (
+        "The key of C is played on white keys.",
+        "The key of C has no sharps or flats, and is played on white keys.",
+    ),
     "not only": ("The school serves children and adults.", "The school serves not only children but adults."),
     "no longer than": ("The talk was no longer than an hour.", "The talk took an hour."),
     "answer": ("No, the school serves adults.", "The school serves adults."),
@@ -472,6 +511,42 @@ def _seconds(claim: str, cited: list[str]) -> float:
     begin = time.thread_time()
     check(claim, cited)
     return time.thread_time() - begin
+
+
+def _letters(i: int) -> str:
+    return "".join(chr(97 + int(digit)) for digit in str(i))
+
+
+HOSTILE = {
+    "stops": lambda n, salt: "漢 。" * n,
+    "brackets": lambda n, salt: "![ " * n,
+    "items": lambda n, salt: "\n- " * n,
+    "negators": lambda n, salt: " ".join(f"The {_letters(i + salt)} is not an {i}th king." for i in range(n // 4)),
+    "numbers": lambda n, salt: " x ".join(str(7 * i + salt) for i in range(n)),
+    "hedges": lambda n, salt: " x ".join(f"about {i * 7 + salt}" for i in range(n)),
+    "dates": lambda n, salt: " x ".join(f"on {i % 28 + 1} May {1000 + (i + salt) % 1000}" for i in range(n // 2)),
+    "names": lambda n, salt: " x ".join(f"Zq{_letters(i + salt)} Wu{_letters(i + salt)}" for i in range(n // 2)),
+    "acronyms": lambda n, salt: " x ".join(f"ZQ{_letters(i + salt).upper()}" for i in range(n // 2)),
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_twice_the_text_takes_about_twice_the_time(make):
+    """Of a claim and of its evidence at once, which have nothing in common."""
+    salts = count(10**6, 10**5)
+
+    def seconds(size: int) -> float:
+        claim, evidence = make(size, next(salts)), make(size, next(salts))
+        begin = process_time()
+        missing(claim, [evidence], context=[evidence + "x"])
+        return process_time() - begin
+
+    seconds(100)
+    for size in (1000, 2000, 3000):  # once more where something else kept the processor busy
+        once, twice = seconds(size), seconds(2 * size)
+        if twice < 3 * once or twice < 0.1:
+            return
+    raise AssertionError(f"{twice:.2f} s for twice of what took {once:.2f} s")
 
 
 def test_a_huge_context_is_read_in_linear_time():
