@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from latelens.attribution.marks import read_marks
 from latelens.shown import ShowsInNotebooks
 
 Label = Literal["corroborated", "weak", "no_evidence", "not_checkable", "supported", "contradicted"]
@@ -170,12 +171,22 @@ class Attribution(ShowsInNotebooks):
         return {_place(reference): number for number, reference in enumerate(self.references, start=1)}
 
     def marked(self) -> str:
-        """The answer with marks such as ``[1][2]`` after each claim that is cited."""
-        pieces, reached = [], 0
-        for claim in self.claims:
-            numbers = sorted(self.number_of(citation) for citation in claim.citations)
-            pieces += [self.answer[reached : claim.end], *(f"[{number}]" for number in numbers)]
-            reached = claim.end
+        """The answer with marks such as ``[1][2]`` after each claim that is cited.
+
+        Marks that the answer had are left out: two numberings side by side would mislead.
+        """
+        own = {mark.end: mark for mark in read_marks(self.answer)}
+        numbers = {
+            claim.end: "".join(f"[{number}]" for number in sorted(self.number_of(each) for each in claim.citations))
+            for claim in self.claims
+        }
+        pieces: list[str] = []
+        reached = 0
+        for edge in sorted(own.keys() | numbers.keys()):
+            mark = own.get(edge)
+            text = self.answer[reached : edge if mark is None else max(mark.start, reached)]
+            pieces += [text if mark is None else text.rstrip(" \t"), numbers.get(edge, "")]
+            reached = edge
         return "".join([*pieces, self.answer[reached:]])
 
 

@@ -26,13 +26,17 @@ _ROW = regex.compile(r"[\s>]*\|.*\||.*\S\s+\|\s+\S")
 _SEPARATOR = regex.compile(r"[\s>]*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
 # Not before a mark that joins the white space: that would cut a character in two.
 _BULLET = regex.compile(
-    r"(?:>\s*(?!\p{M}))*(?:\#{1,6}\s+(?!\p{M}))?(?:(?:[-*+•‣▪◦–·]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s+(?!\p{M})(?:\[[ xX]\]\s+(?!\p{M}))?)?"
+    r"(?:>\s*(?!\p{M}))*(?:\#{1,6}\s+(?!\p{M}))?"
+    r"(?:(?:[-*+•‣▪◦–·]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s+(?!\p{M})(?:\[[ xX]\]\s+(?!\p{M}))?)?"
 )
 # "[1]", "[2, 3]", "[4-6]", "[^1]", "[Source 2]", "(Document 3)", "【4†source】".
 _NUMBERS = r"\^?\d{1,3}(?:\s*[,;–-]\s*\^?\d{1,3})*"
 _NAMED = r"(?:sources?|doc(?:ument)?s?|passages?|contexts?|refs?\.?|references?)\s*" + _NUMBERS
 _MARK = rf"(?:\[\s*(?:(?i:{_NAMED})|{_NUMBERS})\s*\]|\((?i:{_NAMED})\)|【[^】]*】)"
 _MARKS = regex.compile(rf"\s*{_MARK}(?!\p{{M}})")
+# "(1)" is a mark at the end of a sentence alone.
+_END_MARK = regex.compile(r"(?<=\S)\s?\(\d{1,3}(?:,\s?\d{1,3}){0,20}\)(?=[.!?。]?$)")
+_FOOTNOTE = regex.compile(r"[ \t>]*\[\^?\d{1,3}\]:")
 _FIRST_MARKS = regex.compile(rf"(?:{_MARK}\s*(?!\p{{M}}))+")
 _LAST_MARKS = regex.compile(rf"(?:\s*{_MARK})+$")
 # "[the report](https://...)" says "the report", "[1](https://...)" and "<https://...>" nothing, as a picture.
@@ -65,8 +69,9 @@ def split_claims(answer: str) -> tuple[ClaimSpan, ...]:
     r"""Cut an answer into claims, in order and disjoint.
 
     A claim is a sentence, a list item's sentence or a table row; bullets and citation marks at its ends are left
-    outside. Fenced code, headings that are no sentence, a line in bold alone, rules, a table's header, labels such as
-    "Response 2:" and the answer "Empty Response" are none. Of a Markdown link the text is compared, not the address.
+    outside. Fenced code, headings that are no sentence, a line in bold alone, rules, a table's header, footnotes,
+    labels such as "Response 2:" and the answer "Empty Response" are none. Of a Markdown link the text is compared,
+    not the address.
 
     Which claims state nothing is told by question marks of all scripts, a colon at the end, and openings in English
     and, fewer, in German, French, Spanish, Italian, Portuguese, Dutch, Russian, Chinese, Japanese, Korean and
@@ -98,7 +103,7 @@ def _claim(answer: str, start: int, end: int) -> ClaimSpan | None:
         return ClaimSpan(start, end, text, statement, False)
     if len(text) > MAX_CHARACTERS:  # a table row: nothing else is so long, and a search in it may be slow
         return ClaimSpan(start, end, text, statement, True)
-    statement = without_lead_in(statement)
+    statement = without_lead_in(_END_MARK.sub("", statement))
     return ClaimSpan(start, end, text, statement, _SAYS.search(statement) is not None and not is_remark(statement))
 
 
@@ -159,6 +164,8 @@ def _is_header(line: str, following: str) -> bool:
 
 
 def _is_apart(line: str, following: str, previous: str) -> bool:
+    if _FOOTNOTE.match(line):
+        return True
     if _HEADING.match(line) or _RULE.match(line):
         # An empty line parts paragraphs, which the sentence splitter reads.
         return bool(line.strip()) and _SENTENCE.match(line) is None

@@ -80,7 +80,7 @@ _ABSTENTION = regex.compile(
 )
 _SHORT = 40  # characters: longer ones are read by their words
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}']+")
-_AGREEING = frozenset("true right correct so too also really that's it's there's what's".split())
+_AGREEING = frozenset(("true", "right", "correct", "so", "too", "also", "really", "that's", "it's", "there's"))
 _SUMMING_UP = regex.compile(r"(?i)^(?:in (?:short|summary|conclusion|brief|other words)|to sum up)\s*[:,]\s*(?=\S)")
 # "Based on the given contexts,", "According to document 2,", "As mentioned in the sources, it is stated that".
 _LEAD_IN = regex.compile(

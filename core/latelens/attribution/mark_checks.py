@@ -1,0 +1,155 @@
+"""Whether the sources that a model named in its marks bear its claims."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from latelens.attribution.answer import attribute
+from latelens.attribution.citations import Attribution, Claim, Source
+from latelens.attribution.marks import Mark, read_marks, replace_marks, without_footnotes
+from latelens.encoders import Encoder
+from latelens.encoders.cache import EmbeddingCache
+
+Verdict = Literal["borne", "elsewhere", "unborne", "unknown"]
+Handling = Literal["keep", "move", "flag", "strip"]
+
+
+@dataclass(frozen=True)
+class CheckedMark:
+    """One number of a mark, and whether its source bears the claim before it.
+
+    Attributes
+    ----------
+    claim
+        Index of the claim in the attribution; None where no claim stands before the mark.
+    verdict
+        ``"borne"``: the source bears the claim, alone or with the other sources of its marks. ``"elsewhere"``: it does
+        not, another one does. ``"unborne"``: none does. ``"unknown"``: no source has the number, or the claim cannot
+        be checked.
+    better
+        The number of the source that bears the claim best; None where none does.
+    """
+
+    mark: Mark
+    number: int
+    claim: int | None
+    verdict: Verdict
+    better: int | None = None
+
+
+@dataclass(frozen=True)
+class MarkedAnswer:
+    """An answer with its marks as `handling` left them, what was found of each, and the answer's own attribution."""
+
+    text: str
+    marks: tuple[CheckedMark, ...]
+    attribution: Attribution
+
+
+def check_marks(
+    answer: str,
+    sources: Sequence[Source | str],
+    encoder: Encoder,
+    *,
+    handling: Handling = "keep",
+    question: str | None = None,
+    cache: EmbeddingCache | None = None,
+) -> MarkedAnswer:
+    """Read the marks that a model wrote against its numbered sources, and check that each source bears its claim.
+
+    Parameters
+    ----------
+    sources
+        What the model saw, in the order of its numbers: the first is ``[1]``.
+    handling
+        ``"keep"`` leaves the marks as they are; ``"move"`` names the source that bears the claim instead, or none;
+        ``"flag"`` writes ``[2?]`` for a number that does not bear it; ``"strip"`` takes all marks away. Only the
+        model's own numbering is ever written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `attribute` does, and for another handling.
+    """
+    if handling not in ("keep", "move", "flag", "strip"):
+        raise ValueError(f"handling must be 'keep', 'move', 'flag' or 'strip', got {handling!r}")
+    found = attribute(answer, sources, encoder, question=question, cache=cache)
+    marks = read_marks(answer)
+    owners = _owners(answer, marks, found.claims)
+    checked: list[CheckedMark] = []
+    for i in dict.fromkeys(owners):
+        own = [mark for mark, owner in zip(marks, owners, strict=True) if owner == i]
+        checked += _check(own, i, found, encoder, question, cache)
+    checked.sort(key=lambda each: each.mark.start)
+    return MarkedAnswer(_handled(answer, checked, handling), tuple(checked), found)
+
+
+def _owners(answer: str, marks: Sequence[Mark], claims: Sequence[Claim]) -> list[int | None]:
+    """The claim that each mark stands in or behind; one that opens a line belongs to what follows there."""
+    starts, ends = [claim.start for claim in claims], [claim.end for claim in claims]
+    breaks = [-1, *(i for i, character in enumerate(answer) if character == "\n"), len(answer)]
+    owners: list[int | None] = []
+    for mark in marks:
+        i = bisect_left(starts, mark.end) - 1  # the last claim that begins before the mark ends
+        line = bisect_left(breaks, mark.start)  # the break that ends its line
+        on_line = i >= 0 and ends[i] > breaks[line - 1]
+        follows = i + 1 < len(claims) and starts[i + 1] < breaks[line]
+        owners.append(i if on_line else i + 1 if follows else i if i >= 0 else None)
+    return owners
+
+
+def _check(
+    marks: Sequence[Mark],
+    index: int | None,
+    found: Attribution,
+    encoder: Encoder,
+    question: str | None,
+    cache: EmbeddingCache | None,
+) -> Iterator[CheckedMark]:
+    """What each number of a claim's marks is worth."""
+    claim = None if index is None else found.claims[index]
+    named = list(dict.fromkeys(number for mark in marks for number in mark.numbers))
+    known = [number for number in named if 1 <= number <= len(found.sources)]
+
+    def bears(numbers: Sequence[int]) -> bool:
+        own = [found.sources[number - 1] for number in numbers]
+        text = "" if claim is None else claim.text
+        alone = attribute(text, own, encoder, question=question, cache=cache)
+        return bool(alone.claims) and all(each.label == "corroborated" for each in alone.claims)
+
+    checkable = claim is not None and claim.label != "not_checkable"
+    borne = [number for number in known if checkable and bears([number])]
+    if not borne and len(known) > 1 and checkable and bears(known):
+        borne = known
+    better = None
+    if claim is not None and claim.label == "corroborated":
+        better = borne[0] if borne else claim.citations[0].source_index + 1
+    for mark in marks:
+        for number in mark.numbers:
+            verdict: Verdict = "unborne" if better is None else "elsewhere"
+            if not checkable or number not in known:
+                verdict = "unknown"
+            elif number in borne:
+                verdict = "borne"
+            yield CheckedMark(mark, number, index, verdict, better)
+
+
+def _handled(answer: str, checked: Sequence[CheckedMark], handling: Handling) -> str:
+    if handling == "keep":
+        return answer
+    written: dict[Mark, list[str]] = {each.mark: [] for each in checked}
+    placed: set[tuple[int | None, int]] = set()
+    for each in checked:
+        good = each.verdict == "borne"
+        if handling == "flag":
+            written[each.mark].append(f"[{each.number}{'' if good else '?'}]")
+        elif handling == "move":
+            number = each.number if good else each.better
+            if number is not None and (each.claim, number) not in placed:
+                placed.add((each.claim, number))
+                written[each.mark].append(f"[{number}]")
+    text = replace_marks(answer, {mark: "".join(pieces) for mark, pieces in written.items()})
+    return without_footnotes(text) if handling == "strip" else text
