@@ -2,5 +2,21 @@
 
 from latelens.attribution.answer import attribute
 from latelens.attribution.citations import Attribution, Citation, Claim, Label, Source
+from latelens.attribution.mark_checks import CheckedMark, MarkedAnswer, check_marks
+from latelens.attribution.marks import Mark, read_marks
+from latelens.attribution.stream import AnswerStream
 
-__all__ = ["Attribution", "Citation", "Claim", "Label", "Source", "attribute"]
+__all__ = [
+    "AnswerStream",
+    "Attribution",
+    "CheckedMark",
+    "Citation",
+    "Claim",
+    "Label",
+    "Mark",
+    "MarkedAnswer",
+    "Source",
+    "attribute",
+    "check_marks",
+    "read_marks",
+]

@@ -73,18 +73,16 @@ def attribute(
     >>> found.claims[0].label, found.citations[0].cited_text
     ('corroborated', 'Elephants eat up to 150 kg of plants a day.')
     """
-    given = _checked(answer, sources, max_citations, question)
-    if isinstance(encoder, str):
-        raise TypeError(f"encoder must be an encoder, got a name: pass load_encoder({encoder!r})")
+    given = checked(answer, sources, encoder, max_citations, question)
     verify = None if verifier is None else as_verifier(verifier)
     spans = split_claims(answer)
     judged = [span for span in spans if span.checkable]
-    found = list(_judge(judged, given, encoder, cache, most=max_citations, said=question or ""))
-    claims = iter(found if verify is None else _verified(judged, found, verify))
+    found = list(judge(judged, given, encoder, cache, most=max_citations, said=question or ""))
+    claims = iter(found if verify is None else verified(judged, found, verify))
     return Attribution(
         answer=answer,
         sources=given,
-        claims=tuple(next(claims) if span.checkable else _claim(span, "not_checkable") for span in spans),
+        claims=tuple(next(claims) if span.checkable else not_checkable(span) for span in spans),
         model=encoder.name,
         verifier=None if verify is None else verify.name,
     )
@@ -104,7 +102,7 @@ def _texts(sources: Sequence[Source]) -> Iterator[_Text]:
         yield from (_Text(i, key, value) for key, value in source.shown.items() if value.strip())
 
 
-def _judge(
+def judge(
     spans: Sequence[ClaimSpan],
     sources: Sequence[Source],
     encoder: Encoder,
@@ -168,7 +166,7 @@ def _reasons(
     return tuple(dict.fromkeys(reason for _, reason in sorted(found)))
 
 
-def _verified(spans: Sequence[ClaimSpan], claims: Sequence[Claim], verifier: Verifier) -> Iterator[Claim]:
+def verified(spans: Sequence[ClaimSpan], claims: Sequence[Claim], verifier: Verifier) -> Iterator[Claim]:
     """The claims with a verifier's labels; those without a citation as they were."""
     cited = [(span.statement, claim) for span, claim in zip(spans, claims, strict=True) if claim.citations]
     texts = [[citation.cited_text for citation in claim.citations] for _, claim in cited]
@@ -191,6 +189,11 @@ def _with_verdict(claim: Claim, verdict: Verdict) -> Claim:
         return replace(claim, label="supported", support=verdict.support, reasons=())
     reasons = claim.reasons if verdict.supports else (*claim.reasons, f"the verifier gives it {verdict.support:.2f}")
     return replace(claim, label="weak", support=verdict.support, reasons=reasons)
+
+
+def not_checkable(span: ClaimSpan) -> Claim:
+    """The claim that a remark is."""
+    return _claim(span, "not_checkable")
 
 
 def _claim(
@@ -230,9 +233,12 @@ def check_max_citations(max_citations: int) -> None:
         raise ValueError(f"max_citations must be at least 1, got {max_citations}")
 
 
-def _checked(
-    answer: str, sources: Sequence[Source | str], max_citations: int, question: str | None
+def checked(
+    answer: str, sources: Sequence[Source | str], encoder: Encoder, max_citations: int, question: str | None
 ) -> tuple[Source, ...]:
+    """The sources, once all arguments are such as `attribute` takes."""
+    if isinstance(encoder, str):
+        raise TypeError(f"encoder must be an encoder, got a name: pass load_encoder({encoder!r})")
     if not isinstance(answer, str):
         raise TypeError(f"answer must be a str, got {type(answer).__name__}: {answer!r:.80}")
     if question is not None and not isinstance(question, str):

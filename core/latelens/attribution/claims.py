@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import regex
 
@@ -63,6 +63,10 @@ class ClaimSpan:
     text: str
     statement: str
     checkable: bool
+
+    def moved(self, offset: int) -> ClaimSpan:
+        """The same claim in an answer with so many characters before this one."""
+        return replace(self, start=self.start + offset, end=self.end + offset)
 
 
 def split_claims(answer: str) -> tuple[ClaimSpan, ...]:
@@ -128,7 +132,7 @@ def _blocks(answer: str) -> Iterator[tuple[int, int, bool]]:
     fence = ""
     for i, line in enumerate(lines):
         following = lines[i + 1] if i + 1 < len(lines) else ""
-        opened, fence = fence, _fence_after(fence, line)
+        opened, fence = fence, fence_after(fence, line)
         row = _is_row(line, following, lines[i - 1] if i else "")
         if opened or fence or row or _is_apart(line, following, lines[i - 1] if i else ""):
             if start < position:
@@ -141,7 +145,7 @@ def _blocks(answer: str) -> Iterator[tuple[int, int, bool]]:
         yield start, position, False
 
 
-def _fence_after(fence: str, line: str) -> str:
+def fence_after(fence: str, line: str) -> str:
     """What closes the code block in which the next line stands; "" outside of one."""
     match = _FENCE.match(line)
     if match is None:
