@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from latelens.attribution.answer import attribute
 from latelens.attribution.citations import Attribution, Claim, Source
 from latelens.attribution.marks import Mark, read_marks, replace_marks, without_footnotes
+from latelens.attribution.verify.verdict import Judge, Verifier
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
 
 Verdict = Literal["borne", "elsewhere", "unborne", "unknown"]
 Handling = Literal["keep", "move", "flag", "strip"]
+BORNE = frozenset(("corroborated", "supported"))
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,11 @@ def check_marks(
     handling: Handling = "keep",
     question: str | None = None,
     cache: EmbeddingCache | None = None,
+    verifier: Verifier | Judge | None = None,
 ) -> MarkedAnswer:
     """Read the marks that a model wrote against its numbered sources, and check that each source bears its claim.
+
+    A claim is borne where `attribute` to that source alone calls it corroborated, or supported by the verifier.
 
     Parameters
     ----------
@@ -76,13 +82,14 @@ def check_marks(
     """
     if handling not in ("keep", "move", "flag", "strip"):
         raise ValueError(f"handling must be 'keep', 'move', 'flag' or 'strip', got {handling!r}")
-    found = attribute(answer, sources, encoder, question=question, cache=cache)
+    asked = partial(attribute, encoder=encoder, question=question, cache=cache, verifier=verifier)
+    found = asked(answer, sources)
     marks = read_marks(answer)
     owners = _owners(answer, marks, found.claims)
     checked: list[CheckedMark] = []
     for i in dict.fromkeys(owners):
         own = [mark for mark, owner in zip(marks, owners, strict=True) if owner == i]
-        checked += _check(own, i, found, encoder, question, cache)
+        checked += _check(own, i, found, asked)
     checked.sort(key=lambda each: each.mark.start)
     return MarkedAnswer(_handled(answer, checked, handling), tuple(checked), found)
 
@@ -102,12 +109,7 @@ def _owners(answer: str, marks: Sequence[Mark], claims: Sequence[Claim]) -> list
 
 
 def _check(
-    marks: Sequence[Mark],
-    index: int | None,
-    found: Attribution,
-    encoder: Encoder,
-    question: str | None,
-    cache: EmbeddingCache | None,
+    marks: Sequence[Mark], index: int | None, found: Attribution, asked: Callable[..., Attribution]
 ) -> Iterator[CheckedMark]:
     """What each number of a claim's marks is worth."""
     claim = None if index is None else found.claims[index]
@@ -117,15 +119,15 @@ def _check(
     def bears(numbers: Sequence[int]) -> bool:
         own = [found.sources[number - 1] for number in numbers]
         text = "" if claim is None else claim.text
-        alone = attribute(text, own, encoder, question=question, cache=cache)
-        return bool(alone.claims) and all(each.label == "corroborated" for each in alone.claims)
+        alone = asked(text, own)
+        return bool(alone.claims) and all(each.label in BORNE for each in alone.claims)
 
     checkable = claim is not None and claim.label != "not_checkable"
     borne = [number for number in known if checkable and bears([number])]
     if not borne and len(known) > 1 and checkable and bears(known):
         borne = known
     better = None
-    if claim is not None and claim.label == "corroborated":
+    if claim is not None and claim.label in BORNE:
         better = borne[0] if borne else claim.citations[0].source_index + 1
     for mark in marks:
         for number in mark.numbers:
