@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
-from numbers import Real
 
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
@@ -16,6 +14,7 @@ from latelens.explanation.matches import Explanation
 from latelens.explanation.matches import explain as explain_score
 from latelens.explanation.relevance import relevance as relevance_of
 from latelens.explanation.results import ExplainMode, Ranked, Ranking
+from latelens.refusals import check_count, check_is, check_number, check_texts, described
 from latelens.text.characters import is_visible
 
 
@@ -64,7 +63,11 @@ def rerank(
     """
     check_options(top_n=top_n, explain=explain, min_score=min_score, min_relevance=min_relevance)
     if not isinstance(query, str):
-        raise TypeError(f"query must be a str, got {type(query).__name__}: {query!r:.80}")
+        raise TypeError(f"query must be a str, got {described(query)}")
+    check_texts("documents", documents)
+    check_is("encoder", encoder, Encoder, "an encoder from load_encoder")
+    check_is("cache", cache, (EmbeddingCache, type(None)), "an EmbeddingCache or None")
+    check_count("max_spans", max_spans)
     if not len(documents):
         return Ranking()
     if not is_visible(query):
@@ -138,18 +141,15 @@ def check_options(
 ) -> None:
     """Refuse options that are out of range; adapters call it when they are made."""
     if top_n is not None and (isinstance(top_n, bool) or not isinstance(top_n, int)):
-        raise TypeError(f"top_n must be an int or None, got {type(top_n).__name__}: {top_n!r}")
+        raise TypeError(f"top_n must be an int or None, got {described(top_n)}")
     if top_n is not None and top_n < 1:
         raise ValueError(f"top_n must be at least 1, got {top_n}; None returns every document")
-    if explain not in ("off", "evidence", "tokens"):
-        raise ValueError(f"explain must be 'off', 'evidence' or 'tokens', got {explain!r}")
-    for name, bound in (("min_score", min_score), ("min_relevance", min_relevance)):
-        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, Real)):
-            raise TypeError(f"{name} must be a number or None, got {type(bound).__name__}: {bound!r:.80}")
-    if min_score is not None and not math.isfinite(min_score):
-        raise ValueError(f"min_score must be a finite number or None, got {min_score}")
-    if min_relevance is not None and not 0 <= min_relevance <= 1:
-        raise ValueError(f"min_relevance must be between 0 and 1 or None, got {min_relevance}")
+    if not isinstance(explain, str) or explain not in ("off", "evidence", "tokens"):
+        raise ValueError(f"explain must be 'off', 'evidence' or 'tokens', got {described(explain)}")
+    if min_score is not None:
+        check_number("min_score", min_score)
+    if min_relevance is not None:
+        check_number("min_relevance", min_relevance, 0, 1)
 
 
 def _explanations(query: str, documents: Sequence[str], encoder: Encoder, *, show_progress: bool) -> list[Explanation]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 import sys
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _OURS = {"latelens", "langchain_latelens", "llama_index_latelens"}
 _SHORT = reprlib.Repr()
@@ -37,3 +40,36 @@ def warn_caller(message: str) -> None:
 
 def _is_ours(module: str) -> bool:
     return module.partition(".")[0] in _OURS and not module.startswith("latelens.cli")
+
+
+def check_is(name: str, value: object, kind: type[Any] | tuple[type[Any], ...], called: str) -> None:
+    """Refuse a value of another type; `called` says what is wanted and where it comes from."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {called}, got {described(value)}")
+
+
+def check_texts(name: str, texts: Sequence[str]) -> None:
+    """Refuse one text in place of several, whose characters would be taken for texts, and what are no texts."""
+    if isinstance(texts, str | bytes | Mapping) or not hasattr(texts, "__len__") or not hasattr(texts, "__getitem__"):
+        raise TypeError(f"{name} must be a sequence of str, got {described(texts)}; put one text in a list")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"{name}[{i}] must be a str, got {described(text)} in {described(texts)}")
+
+
+def check_number(name: str, value: object, least: float = -math.inf, most: float = math.inf) -> None:
+    """Refuse what is no finite number from `least` to `most`."""
+    if isinstance(value, int | float) and abs(value) < math.inf and least <= value <= most:
+        return
+    shown = described(value)
+    if isinstance(value, bytes | str) or not hasattr(value, "__float__") or getattr(value, "shape", None):
+        raise TypeError(f"{name} must be a number or None, got {shown}")
+    if not (hasattr(value, "dtype") and math.isfinite(float(value)) and least <= value <= most):  # type: ignore[operator]
+        between = "a finite number" if least == -math.inf else f"between {least:g} and {most:g}"
+        raise ValueError(f"{name} must be {between} or None, got {shown}")
+
+
+def check_count(name: str, value: int) -> None:
+    """Refuse what is no int of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be an int of at least 1, got {described(value)}")

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from rich.console import Console
@@ -39,6 +39,9 @@ class _Output(Console):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and give its exit status; wrong arguments exit with 2 at once."""
+    if sys.stdout is None:
+        _say("error: standard output is closed; give a file or a pipe")
+        return WRONG_INPUT
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal's encoding may lack a character of a file
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        _drop_output()
         return OUTPUT_CLOSED
 
 
@@ -69,7 +72,13 @@ def _run(parsed: argparse.Namespace) -> int:
         passages = [passage for file in files for passage in cut(file)]
         encoder = _load(parsed.model or default_model()) if passages else None
         hits = _search(parsed, passages, encoder, cache) if encoder else []
-    _print(parsed, hits, encoder, files=len(files), passages=len(passages))
+    try:
+        _print(parsed, hits, encoder, files=len(files), passages=len(passages))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_output()
+        raise _WrongInput(f"standard output could not be written ({error.strerror})") from error
     if not hits:
         _say(f"nothing found in {_count(len(passages), 'passage')} of {_count(len(files), 'file')}")
         return NOTHING_FOUND
@@ -164,6 +173,11 @@ def _print(
     sys.stdout.flush()
 
 
+def _drop_output() -> None:
+    """Forget what could not be written: Python would complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _progress() -> Progress:
     """A bar on standard error, where that is a terminal."""
     console = Console(stderr=True)
@@ -179,8 +193,9 @@ def _quiet() -> None:
 
 
 def _say(message: str) -> None:
-    sys.stderr.write(f"latelens: {printable(message)}\n")
-    sys.stderr.flush()
+    with suppress(OSError, AttributeError):  # full, or closed and then None
+        sys.stderr.write(f"latelens: {printable(message)}\n")
+        sys.stderr.flush()
 
 
 def _count(number: int, noun: str) -> str:

@@ -17,6 +17,7 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.cache_folder import CacheFolder
 from latelens.encoders.protocol import Encoder
 from latelens.paths import checked_folder
+from latelens.refusals import described
 
 
 class EmbeddingCache:
@@ -50,7 +51,7 @@ class EmbeddingCache:
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, max_bytes: int = 512 * 2**20) -> None:
         if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
-            raise TypeError(f"max_bytes must be an int, got {type(max_bytes).__name__}: {max_bytes!r:.80}")
+            raise TypeError(f"max_bytes must be an int, got {described(max_bytes)}")
         if max_bytes < 0:
             raise ValueError(f"max_bytes must be at least 0, got {max_bytes}; 0 keeps nothing in memory")
         self.path = None if path is None else checked_folder(path, none="keeps embeddings in memory only")
@@ -153,9 +154,7 @@ def open_cache(setting: CacheSetting) -> EmbeddingCache | None:
     if isinstance(setting, str | os.PathLike):
         return EmbeddingCache(setting)
     if not isinstance(setting, EmbeddingCache):
-        raise TypeError(
-            f"cache must be True, False, a path or an EmbeddingCache, got {type(setting).__name__}: {setting!r:.80}"
-        )
+        raise TypeError(f"cache must be True, False, a path or an EmbeddingCache, got {described(setting)}")
     return setting
 
 

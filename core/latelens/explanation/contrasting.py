@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenKind
 from latelens.explanation.matches import Explanation
 from latelens.explanation.words import query_entries
+from latelens.refusals import check_is
 from latelens.text.characters import words
 
 
@@ -82,6 +83,8 @@ def contrast(a: Explanation, b: Explanation) -> Contrast:
     ValueError
         If the two explanations are not of one query.
     """
+    for name, one in (("a", a), ("b", b)):
+        check_is(name, one, Explanation, "an Explanation, as explain gives it")
     if a.query.text != b.query.text or a.query.tokens != b.query.tokens:
         raise ValueError(
             f"a contrast needs one query and got {a.query.text!r:.60} and {b.query.text!r:.60}; "

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import COVERED, Explanation
 from latelens.explanation.words import group_rows, query_words
+from latelens.refusals import check_count, check_is
 from latelens.text.characters import words
 from latelens.text.sentences import split_sentences
 
@@ -74,8 +75,8 @@ def find_evidence(
     span. `sentences` replaces the built-in splitter: spans of the document's text, in order and disjoint. A
     document without visible text has no evidence.
     """
-    if max_spans < 1:
-        raise ValueError(f"max_spans must be at least 1, got {max_spans}; use explain='off' for no evidence")
+    check_is("explanation", explanation, Explanation, "an Explanation, as explain gives it")
+    check_count("max_spans", max_spans)
     text = explanation.document.text
     grouped = _sentences_of(explanation.document, sentences)
     asked = query_words(explanation.query)

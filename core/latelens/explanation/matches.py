@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.explanation.words import query_words
+from latelens.refusals import check_is
 from latelens.shown import ShowsInNotebooks
 
 # A word is answered if its best match goes this share of the way from what the word finds anywhere in the chunk to
@@ -171,6 +172,8 @@ def explain(query: TokenEmbeddings, document: TokenEmbeddings) -> Explanation:
     ValueError
         If the dimensions differ or a side has no rows.
     """
+    check_is("query", query, TokenEmbeddings, "TokenEmbeddings, as encode_queries gives them")
+    check_is("document", document, TokenEmbeddings, "TokenEmbeddings, as encode_documents gives them")
     if query.dim != document.dim:
         raise ValueError(
             f"the query has dimension {query.dim} and the document {document.dim}; encode both with one model"

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.explanation.matches import Explanation
+from latelens.refusals import check_is, described
 
 Filter = Mapping[str, Any]
 
@@ -39,17 +40,19 @@ class Chunk:
         for name in ("id", "text", "document_id"):
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "document_id" and value is None):
-                raise TypeError(f"a chunk's {name} must be a str, got {type(value).__name__}: {value!r:.80}")
+                raise TypeError(f"a chunk's {name} must be a str, got {described(value)}")
         if not self.id:
             raise ValueError(f"a chunk's id must not be empty; its text begins {self.text[:40]!r}")
         if self.document_id == "":
             raise ValueError(f"the document_id of chunk {self.id!r} must not be empty; None says that it has none")
+        if not isinstance(self.metadata, Mapping):
+            raise TypeError(f"the metadata of chunk {self.id!r} must be a dict, got {described(self.metadata)}")
         try:
             f"{self.id}{self.text}{self.document_id}{self.metadata_json()}".encode()
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"chunk {self.id!r} holds half a surrogate pair, which no store can keep; repair it with "
-                'text.encode("utf-8", "replace").decode()'
+                f"chunk {self.id!r} holds {error.object[error.start]!r}, half a surrogate pair, which no store keeps; "
+                'repair it with text.encode("utf-8", "replace").decode()'
             ) from error
 
     def fields(self) -> dict[str, Any]:
@@ -60,12 +63,20 @@ class Chunk:
         """The metadata as JSON, keys sorted."""
         try:
             return json.dumps(dict(self.metadata), ensure_ascii=False, allow_nan=False, sort_keys=True)
-        except (TypeError, ValueError) as error:
-            keys = ", ".join(repr(key) for key, value in self.metadata.items() if not _is_json(key, value))
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
-                f"the metadata under {keys} is no JSON ({error}), of chunk {self.id!r}: keep strings, finite numbers, "
-                "booleans, None, lists and dicts with str keys, and write a date or an id as str(value)"
+                f"the metadata of chunk {self.id!r} is no JSON{self._no_json()}; keep strings, finite numbers, "
+                "booleans, None, lists and dicts with str keys: str(value) of a date or a UUID, value.item() of numpy's"
             ) from error
+
+    def _no_json(self) -> str:
+        """Which key holds what cannot be kept."""
+        for key, value in self.metadata.items():
+            try:
+                json.dumps({key: value}, allow_nan=False)
+            except (TypeError, ValueError, RecursionError):
+                return f" under {key!r}, which holds {described(value)}"
+        return f": its keys are {described(list(self.metadata))}"  # which do not sort
 
 
 def fields_of(metadata: Mapping[str, Any], id: str, document_id: str | None) -> dict[str, Any]:
@@ -74,14 +85,6 @@ def fields_of(metadata: Mapping[str, Any], id: str, document_id: str | None) -> 
     if document_id is None:
         del fields["$document_id"]  # so that ``$exists`` tells
     return fields
-
-
-def _is_json(key: object, value: object) -> bool:
-    try:
-        json.dumps({key: value}, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError):
-        return False
-    return isinstance(key, str)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class EncodedChunk(Chunk):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_is(f"the rows of chunk {self.id!r}", self.rows, TokenEmbeddings, "what encode_documents returned")
         if self.rows.text != self.text:
             raise ValueError(
                 f"chunk {self.id!r} is {self.text[:40]!r}, and its rows are of {self.rows.text[:40]!r}; encode the "

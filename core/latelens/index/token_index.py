@@ -16,6 +16,7 @@ from latelens.encoders import Encoder
 from latelens.index.arguments import check_count, check_document
 from latelens.index.filters import Condition, parse_filter
 from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit
+from latelens.refusals import check_is, check_texts
 
 FORMAT = 2  # 1 kept no documents
 
@@ -29,6 +30,7 @@ class TokenIndex(ABC):
     """
 
     def __init__(self, encoder: Encoder) -> None:
+        check_is("encoder", encoder, Encoder, "an encoder from load_encoder")
         self.encoder = encoder
 
     def add(self, chunks: Iterable[Chunk], *, batch_size: int = 256, show_progress: bool = False) -> int:
@@ -100,15 +102,15 @@ class TokenIndex(ABC):
 
     def search(self, query: str, k: int = 10, *, filter: Filter | None = None) -> list[Hit]:
         """The best `k` chunks by MaxSim, best first; equal scores in the order of their ids."""
+        check_is("query", query, str, "a str")
         return self.search_many([query], k, filter=filter)[0]
 
     def search_many(self, queries: Sequence[str], k: int = 10, *, filter: Filter | None = None) -> list[list[Hit]]:
         """`search` for each query, encoding all of them at once."""
-        if isinstance(queries, str):
-            raise TypeError(f"queries must be a sequence of str, got the str {queries!r:.40}; use `search` for one")
+        check_texts("queries", queries)
         check_count("k", k)
         condition = self._condition(filter)
-        if not queries or not self.count():
+        if not len(queries) or not self.count():
             return [[] for _ in queries]
         return self._search_many(self.encoder.encode_queries(list(queries)), k, condition)
 
@@ -164,6 +166,7 @@ class TokenIndex(ABC):
 
     def _load(self, chunks: Iterable[Chunk], batch_size: int, show_progress: bool, *, replace: bool) -> int:
         check_count("batch_size", batch_size)
+        check_is("show_progress", show_progress, bool, "True or False")
         written = 0
         total = len(chunks) if isinstance(chunks, Sequence) else None
         with tqdm(total=total, desc="Indexing", unit="chunk", disable=not show_progress) as progress:
@@ -175,6 +178,7 @@ class TokenIndex(ABC):
     def _load_batch(self, batch: Sequence[Chunk], *, replace: bool) -> int:
         by_id: dict[str, Chunk] = {}
         for chunk in batch:
+            check_is("a chunk to add", chunk, Chunk, "a Chunk(id, text, metadata)")
             if not replace and chunk.id in by_id and digest(by_id[chunk.id]) != digest(chunk):
                 raise ValueError(_TWICE.format(id=chunk.id))
             by_id[chunk.id] = chunk

@@ -14,6 +14,7 @@ from latelens.explanation.contrasting import matched_words
 from latelens.explanation.matches import Explanation, Match
 from latelens.explanation.results import Ranked
 from latelens.explanation.words import group_rows, query_entries
+from latelens.refusals import check_is, described
 from latelens.text.characters import words
 
 
@@ -47,6 +48,7 @@ class LedgerLine:
 
 def ledger(explanation: Explanation) -> tuple[LedgerLine, ...]:
     """Lines whose contributions sum to the score: the query's words in order, then the rows that belong to none."""
+    check_is("explanation", explanation, Explanation, "an Explanation, as explain gives it")
     return tuple(
         LedgerLine(
             label=label,
@@ -117,8 +119,12 @@ def one_query(ranked: Sequence[Ranked]) -> TokenEmbeddings:
     ValueError
         If the ranking is empty, or its documents were scored for different queries.
     """
+    if isinstance(ranked, str) or not isinstance(ranked, Sequence):
+        raise TypeError(f"a ranking must be a Ranking, as rerank gives it, got {described(ranked)}")
     if not ranked:
         raise ValueError("nothing to show: the ranking is empty")
+    for i, item in enumerate(ranked):
+        check_is(f"ranked[{i}]", item, Ranked, "a Ranked, as rerank gives it")
     first, *others = (item.explanation.query for item in ranked)
     for other in others:
         if other.text != first.text or other.tokens != first.tokens:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from latelens.refusals import check_is, check_texts
 from latelens.text.characters import words
 
 _LISTS = {
@@ -39,6 +40,8 @@ def content_words(some: Sequence[str], query: str) -> tuple[str, ...]:
     >>> content_words(["How", "often", "the", "be", "replaced"], "How often should the filter be replaced?")
     ('often', 'replaced')
     """
+    check_texts("some", some)
+    check_is("query", query, str, "a str")
     small = _small_words(query)
     return tuple(word for word in some if word.casefold() not in small)
 

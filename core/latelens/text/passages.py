@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from latelens.refusals import check_is
 from latelens.text.characters import words
 from latelens.text.sentences import split_sentences
 
@@ -44,6 +45,7 @@ def split_passages(text: str) -> tuple[tuple[int, int], ...]:
     >>> [text[start:end] for start, end in split_passages(text)]
     ['# Diet\n\nThey eat grass.', '# Range\n\nThey live in India.']
     """
+    check_is("text", text, str, "a str")
     return tuple(
         (page.start() + start, page.start() + end)
         for page in _PAGE.finditer(text)

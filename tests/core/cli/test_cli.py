@@ -296,3 +296,23 @@ def test_a_threshold_on_relevance_keeps_what_answers_and_needs_a_calibration(not
     assert main(["herds eat grass", notes, "--min-relevance", "0.5"]) == 0
     assert capsys.readouterr().out.startswith("1. notes.md:5  score 4.00  relevance 0.9")
     assert main(["herds eat grass", notes, "--min-relevance", "1"]) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_a_full_or_closed_standard_output_is_status_2(notes, options):
+    command_line = [sys.executable, "-m", "latelens", "grass", notes, *options]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(command_line, stdout=full, stderr=subprocess.PIPE, timeout=300)
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"latelens: error: standard output could not be written (No space left on device)\n",
+    )
+    closed = ["sh", "-c", '"$@" >&-', "sh", *command_line]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, timeout=300)
+    assert (done.returncode, done.stderr) == (2, b"latelens: error: standard output is closed; give a file or a pipe\n")
+
+
+def test_a_folder_name_that_is_too_long_is_status_2(notes, capsys):
+    assert "path must name a folder, got 'ccc" in refusal(capsys, "q", notes, "--cache", "c" * 300)
+    assert "there is no file" in refusal(capsys, "q", "f" * 300)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latelens.attribution import Attribution, Citation, Claim, Label
+from latelens.refusals import check_is
 from latelens.render.html.escaping import escape
 from latelens.render.html.page import resource, whole_page, write_page
 from latelens.render.labels import (
@@ -57,6 +58,7 @@ def answer_report(attribution: Attribution) -> AnswerReport:
     stand out by line, sign and word, with the reason. All of it works without a script, except that the Escape key
     closes what a mark shows and that a source under the pointer shows its claims.
     """
+    check_is("attribution", attribution, Attribution, "an Attribution, as attribute gives it")
     return AnswerReport(attribution)
 
 

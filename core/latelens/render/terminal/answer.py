@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from latelens.attribution import Attribution, Citation, Label
+from latelens.refusals import check_is
 from latelens.render.labels import (
     LABELS,
     NO_PROOF,
@@ -82,6 +83,7 @@ def format_answer(attribution: Attribution) -> RenderableType:
 
     The last lines count the claims by label.
     """
+    check_is("attribution", attribution, Attribution, "an Attribution, as attribute gives it")
     parts: list[RenderableType] = [AnswerText(attribution)]
     for heading, lines in (("To check", _to_check(attribution)), ("Sources", _sources(attribution))):
         if found := list(lines):

@@ -20,6 +20,7 @@ from latelens.embeddings import TokenKind
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import Ranked
+from latelens.refusals import check_count, check_is, check_texts, described
 from latelens.render.ledger import ledger
 from latelens.text.function_words import content_words
 from latelens.text.sentences import split_sentences
@@ -83,8 +84,14 @@ def format_ranking(
     `names` are the documents' names, in the order in which they were given to `rerank`; `first_rank` is the first
     one's number.
     """
+    if names is not None:
+        check_texts("names", names)
+    check_count("first_rank", first_rank)
     parts: list[RenderableType] = []
     for rank, result in enumerate(ranked, start=first_rank):
+        check_is("what is ranked", result, Ranked, "a Ranked, as rerank gives it")
+        if names is not None and len(names) <= result.index:
+            raise ValueError(f"names must have one name for each document given to rerank, got {described(names)}")
         name = f"document {result.index}" if names is None else printable(names[result.index])
         relevance = "" if result.relevance is None else f"  relevance {result.relevance:.2f}"
         heading = Text.assemble((f"{rank}. ", "bold"), (name, "bold cyan"), f"  score {result.score:.2f}{relevance}")
