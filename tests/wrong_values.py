@@ -131,8 +131,8 @@ def _names(message: str, value: Any) -> bool:
         return repr(value)[1:-1] in message or (not value and "empty" in message)
     try:
         return repr(value)[:10] in message or str(value)[:10] in message
-    except Exception:
-        return False
+    except Exception:  # nested too deep
+        return "[[[" in message
 
 
 def _said(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from latelens.explanation.matches import Explanation
 from latelens.explanation.matches import explain as explain_score
 from latelens.explanation.relevance import relevance as relevance_of
 from latelens.explanation.results import ExplainMode, Ranked, Ranking
-from latelens.refusals import check_count, check_is, check_number, check_texts, described
+from latelens.refusals import check_count, check_is, check_number, check_texts, described, shown
 from latelens.text.characters import is_visible
 
 
@@ -145,7 +145,7 @@ def check_options(
     if top_n is not None and top_n < 1:
         raise ValueError(f"top_n must be at least 1, got {top_n}; None returns every document")
     if not isinstance(explain, str) or explain not in ("off", "evidence", "tokens"):
-        raise ValueError(f"explain must be 'off', 'evidence' or 'tokens', got {described(explain)}")
+        raise ValueError(f"explain must be 'off', 'evidence' or 'tokens', got {shown(explain)}")
     if min_score is not None:
         check_number("min_score", min_score)
     if min_relevance is not None:

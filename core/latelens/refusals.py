@@ -14,17 +14,25 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 80, 80
 
 
-def described(value: object) -> str:
-    """A wrong value's type and how it begins, whatever it is: huge, nested beyond what ``repr`` can, or without one.
+def shown(value: object) -> str:
+    """How a wrong value begins, whatever it is: huge, nested beyond what ``repr`` can, or without one.
 
-    >>> described("seven"), described([[[[[1]]]]])
-    ("str: 'seven'", 'list: [[[[...]]]]')
+    >>> shown("seven"), shown([[[[[1]]]]])
+    ("'seven'", '[[[[...]]]]')
     """
     try:
-        shown = _SHORT.repr(value)
+        return _SHORT.repr(value)
     except Exception:  # a number of more digits than Python writes, or a class whose repr fails
-        return type(value).__name__
-    return f"{type(value).__name__}: {shown}"
+        return f"a value of type {type(value).__name__}"
+
+
+def described(value: object) -> str:
+    """A wrong value's type and how it begins, where another type is wanted.
+
+    >>> described(7)
+    'int: 7'
+    """
+    return f"{type(value).__name__}: {shown(value)}"
 
 
 def warn_caller(message: str) -> None:
@@ -50,8 +58,10 @@ def check_is(name: str, value: object, kind: type[Any] | tuple[type[Any], ...], 
 
 def check_texts(name: str, texts: Sequence[str]) -> None:
     """Refuse one text in place of several, whose characters would be taken for texts, and what are no texts."""
-    if isinstance(texts, str | bytes | Mapping) or not hasattr(texts, "__len__") or not hasattr(texts, "__getitem__"):
-        raise TypeError(f"{name} must be a sequence of str, got {described(texts)}; put one text in a list")
+    if isinstance(texts, str):
+        raise TypeError(f"{name} must be a sequence of str, got the str {shown(texts)}; put one in a list")
+    if isinstance(texts, bytes | Mapping) or not hasattr(texts, "__len__") or not hasattr(texts, "__getitem__"):
+        raise TypeError(f"{name} must be a sequence of str, got {described(texts)}")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"{name}[{i}] must be a str, got {described(text)} in {described(texts)}")
@@ -61,15 +71,14 @@ def check_number(name: str, value: object, least: float = -math.inf, most: float
     """Refuse what is no finite number from `least` to `most`."""
     if isinstance(value, int | float) and abs(value) < math.inf and least <= value <= most:
         return
-    shown = described(value)
     if isinstance(value, bytes | str) or not hasattr(value, "__float__") or getattr(value, "shape", None):
-        raise TypeError(f"{name} must be a number or None, got {shown}")
+        raise TypeError(f"{name} must be a number or None, got {described(value)}")
     if not (hasattr(value, "dtype") and math.isfinite(float(value)) and least <= value <= most):  # type: ignore[operator]
         between = "a finite number" if least == -math.inf else f"between {least:g} and {most:g}"
-        raise ValueError(f"{name} must be {between} or None, got {shown}")
+        raise ValueError(f"{name} must be {between} or None, got {shown(value)}")
 
 
 def check_count(name: str, value: int) -> None:
     """Refuse what is no int of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be an int of at least 1, got {described(value)}")
+        raise ValueError(f"{name} must be an int of at least 1, got {shown(value)}")

@@ -72,7 +72,7 @@ def test_the_cache_answers_the_second_time() -> None:
         ("q", {"top_n": True}, TypeError, "top_n must be an int or None, got bool"),
         ("q", {"explain": "yes"}, ValueError, "explain must be 'off', 'evidence' or 'tokens', got 'yes'"),
         ("q", {"min_score": float("inf")}, ValueError, "min_score must be a finite number or None, got inf"),
-        ("q", {"max_spans": 0}, ValueError, "max_spans must be at least 1, got 0"),
+        ("q", {"max_spans": 0}, ValueError, "max_spans must be an int of at least 1, got 0"),
     ],
 )
 def test_wrong_arguments_are_refused(query: Any, options: dict[str, Any], error: type, message: str) -> None:
@@ -81,7 +81,7 @@ def test_wrong_arguments_are_refused(query: Any, options: dict[str, Any], error:
 
 
 def test_documents_that_are_one_string_or_no_strings_are_refused(offline: Encoder) -> None:
-    with pytest.raises(TypeError, match="put one text in a list"):
+    with pytest.raises(TypeError, match="put one in a list"):
         rerank("q", "one string", offline)
     with pytest.raises(TypeError, match=r"\[1\] must be a str, got NoneType"):
         rerank("q", ["a", None], offline)  # type: ignore[list-item]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from latelens.refusals import check_count, check_texts, described
+from latelens.refusals import check_count, check_texts, shown
 
 __all__ = ["check_count", "check_document", "check_ids"]
 
@@ -17,4 +17,4 @@ def check_ids(ids: Sequence[str]) -> None:
 def check_document(document_id: str) -> None:
     """Refuse what is no document's id."""
     if not isinstance(document_id, str) or not document_id:
-        raise ValueError(f"document_id must be a str that is not empty, got {described(document_id)}")
+        raise ValueError(f"document_id must be a str that is not empty, got {shown(document_id)}")

@@ -295,7 +295,7 @@ def test_sentences_that_overlap_or_leave_the_text_are_refused(sentences):
 
 @pytest.mark.parametrize("max_spans", [0, -1])
 def test_no_spans_cannot_be_asked_for(max_spans):
-    with pytest.raises(ValueError, match=f"max_spans must be at least 1, got {max_spans}"):
+    with pytest.raises(ValueError, match=f"max_spans must be an int of at least 1, got {max_spans}"):
         find_evidence(fake("grass", "Elephants eat grass."), max_spans=max_spans)
 
 

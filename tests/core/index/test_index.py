@@ -456,7 +456,7 @@ def test_many_queries_find_what_each_finds_alone(index: TokenIndex) -> None:
         assert [(hit.chunk, hit.score) for hit in hits] == [(hit.chunk, hit.score) for hit in alone]
         assert all(hit.explanation.query.text == query for hit in hits)
     assert index.search_many([]) == []
-    with pytest.raises(TypeError, match="use `search` for one"):
+    with pytest.raises(TypeError, match="put one in a list"):
         index.search_many("fox")
 
 

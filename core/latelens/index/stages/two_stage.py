@@ -17,6 +17,7 @@ from latelens.index.protocol import Filter, Hit, Searcher
 from latelens.index.stages.cross_encoder import CrossEncoderStage, PairScorer
 from latelens.index.stages.first_stage import Candidate, FirstStage
 from latelens.index.token_index import ranked
+from latelens.refusals import check_texts
 
 
 class TwoStage:
@@ -174,7 +175,6 @@ def _stages(candidate: Candidate, name: str, explanation: Explanation) -> dict[s
 
 
 def _check_search(queries: Sequence[str], k: int, filter: Filter | None) -> Condition | None:
-    if isinstance(queries, str) or not all(isinstance(query, str) for query in queries):
-        raise TypeError(f"queries must be a sequence of str, got {queries!r:.80}; use `search` for one")
+    check_texts("queries", queries)
     check_count("k", k)
     return None if filter is None else parse_filter(filter)
