@@ -64,19 +64,21 @@ class Chunk:
         try:
             return json.dumps(dict(self.metadata), ensure_ascii=False, allow_nan=False, sort_keys=True)
         except (TypeError, ValueError, RecursionError) as error:
+            wrong = {key: value for key, value in self.metadata.items() if not _is_json(key, value)}
+            values = ", ".join(map(described, wrong.values()))
             raise ValueError(
-                f"the metadata of chunk {self.id!r} is no JSON{self._no_json()}; keep strings, finite numbers, "
-                "booleans, None, lists and dicts with str keys: str(value) of a date or a UUID, value.item() of numpy's"
+                f"the metadata under {', '.join(map(repr, wrong))} is no JSON (got {values}), of chunk {self.id!r}: keep "
+                "strings, finite numbers, booleans, None, lists and dicts with str keys, and write a date or an id as "
+                "str(value), a number of numpy's as value.item()"
             ) from error
 
-    def _no_json(self) -> str:
-        """Which key holds what cannot be kept."""
-        for key, value in self.metadata.items():
-            try:
-                json.dumps({key: value}, allow_nan=False)
-            except (TypeError, ValueError, RecursionError):
-                return f" under {key!r}, which holds {described(value)}"
-        return f": its keys are {described(list(self.metadata))}"  # which do not sort
+
+def _is_json(key: object, value: object) -> bool:
+    try:
+        json.dumps({key: value}, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return isinstance(key, str)
 
 
 def fields_of(metadata: Mapping[str, Any], id: str, document_id: str | None) -> dict[str, Any]:
