@@ -65,11 +65,11 @@ class Chunk:
             return json.dumps(dict(self.metadata), ensure_ascii=False, allow_nan=False, sort_keys=True)
         except (TypeError, ValueError, RecursionError) as error:
             wrong = {key: value for key, value in self.metadata.items() if not _is_json(key, value)}
-            values = ", ".join(map(described, wrong.values()))
+            keys, values = ", ".join(map(repr, wrong)), ", ".join(map(described, wrong.values()))
             raise ValueError(
-                f"the metadata under {', '.join(map(repr, wrong))} is no JSON (got {values}), of chunk {self.id!r}: keep "
-                "strings, finite numbers, booleans, None, lists and dicts with str keys, and write a date or an id as "
-                "str(value), a number of numpy's as value.item()"
+                f"the metadata under {keys} is no JSON (got {values}), of chunk {self.id!r}: keep strings, finite numbers, "
+                "booleans, None, lists and dicts with str keys, and write a date or an id as str(value), a number of "
+                "numpy's as value.item()"
             ) from error
 
 
