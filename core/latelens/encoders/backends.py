@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from latelens.encoders.calibration import Calibration, packaged_calibration
+from latelens.encoders.onnx.settings import is_export
 from latelens.encoders.options import BackendName, EncoderOptions
 from latelens.encoders.reading import TokenEncoder
 
@@ -24,8 +25,8 @@ class Backend:
         What ``load_encoder(backend=...)`` calls it.
     module
         Imported once the backend is chosen, never before; its ``load(model, options)`` makes the encoder.
-    claims
-        Which names, folders and objects it takes.
+    claims, takes
+        Which names, folders and objects it takes, as a function and in words.
     installed
         Whether what it needs is here; imports nothing.
     install
@@ -35,20 +36,30 @@ class Backend:
     name: BackendName
     module: str
     claims: Callable[[Any], bool]
+    takes: str
     installed: Callable[[], bool]
     install: str
 
 
-def _is_checkpoint(_: Any) -> bool:
-    return True
+def _is_checkpoint(model: Any) -> bool:
+    return not is_export(model)
 
 
 # The first that claims a model and is installed takes it.
 BACKENDS = (
     Backend(
+        "onnx",
+        "latelens.encoders.onnx.encoder",
+        claims=is_export,
+        takes="a folder that encoder.export wrote",
+        installed=lambda: bool(_version("onnxruntime") and _version("tokenizers")),
+        install="pip install 'latelens[onnx]'",
+    ),
+    Backend(
         "sentence-transformers",
         "latelens.encoders.local.sentence_transformers",
         claims=_is_checkpoint,
+        takes="a name, a folder or a loaded model",
         installed=lambda: _major("sentence-transformers") >= 6,
         install="pip install 'sentence-transformers>=6,<7'",
     ),
@@ -56,6 +67,7 @@ BACKENDS = (
         "pylate",
         "latelens.encoders.local.pylate",
         claims=_is_checkpoint,
+        takes="a name, a folder or a loaded model",
         installed=lambda: _major("pylate") >= 1 and _major("sentence-transformers") == 5,
         install="pip install 'latelens[pylate]'` in an environment without sentence-transformers 6",
     ),
@@ -69,8 +81,10 @@ def open_encoder(model: Any, options: EncoderOptions) -> TokenEncoder:
         calibration = Calibration.load(calibration)
     module = import_module(_backend(model, options.get("backend", "auto")).module)
     encoder: TokenEncoder = module.load(model, options)
-    by_name = isinstance(model, str | os.PathLike) and not Path(model).is_dir()
-    encoder.calibration = packaged_calibration(encoder.name) if calibration is None and by_name else calibration
+    if calibration is not None:
+        encoder.calibration = calibration
+    elif isinstance(model, str | os.PathLike) and not Path(model).is_dir():
+        encoder.calibration = packaged_calibration(encoder.name)
     return encoder
 
 
@@ -84,10 +98,14 @@ def check_backend(name: str) -> None:
 def _backend(model: Any, name: str) -> Backend:
     """The backend of that name, or the first that takes the model."""
     wanted = [backend for backend in BACKENDS if name in ("auto", backend.name) and backend.claims(model)]
+    if not wanted:
+        takes = next(backend.takes for backend in BACKENDS if backend.name == name)
+        raise ValueError(f"backend={name!r} takes {takes}, got {model!r:.200}")
     for backend in wanted:
         if backend.installed():
             return backend
-    here = ", ".join(f"{each} {_version(each) or 'missing'}" for each in ("sentence-transformers", "pylate"))
+    packages = ("sentence-transformers", "pylate", "onnxruntime", "tokenizers")
+    here = ", ".join(f"{each} {_version(each) or 'missing'}" for each in packages)
     commands = "`, or `".join(backend.install for backend in wanted)
     raise ImportError(f"backend={name!r} does not go with what is installed ({here}): run `{commands}`")
 

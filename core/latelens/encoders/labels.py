@@ -76,6 +76,42 @@ def label_rows(
     return spans, kinds
 
 
+def label_batch(
+    slices: Sequence[str],
+    starts: Sequence[int],
+    *,
+    vectors: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    offsets: NDArray[np.int32],
+    added: NDArray[np.bool_],
+    expansion: NDArray[np.bool_],
+    scoring: NDArray[np.bool_],
+    full: NDArray[np.bool_],
+    control_ids: NDArray[np.int64],
+    prompt_length: int,
+) -> list[EncodedWindow]:
+    """Make windows of a batch that a model encoded, (batch, tokens, ...) each; only rows of `scoring` are kept.
+
+    `starts` are the places of the slices in their texts; `added` are tokens that the tokenizer put in.
+    """
+    windows = []
+    for i, start in enumerate(starts):
+        spans, kinds = label_rows(
+            slices[i],
+            ids[i],
+            offsets[i],
+            added=added[i],
+            expansion=expansion[i],
+            control_ids=control_ids,
+            prompt_length=prompt_length,
+        )
+        keep = scoring[i]
+        windows.append(
+            EncodedWindow(start, vectors[i][keep], ids[i][keep], spans[keep], kinds[keep], spans, bool(full[i]))
+        )
+    return windows
+
+
 def assemble(text: str, windows: Sequence[EncodedWindow], tokens: Sequence[str]) -> TokenEmbeddings:
     """Join the windows of one text, in order; spans become whole visible characters of `text`."""
     spans = np.concatenate([_shift(window.spans, window.start) for window in windows])

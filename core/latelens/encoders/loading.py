@@ -39,12 +39,13 @@ def load_encoder(
     ----------
     model
         A hub id such as ``"lightonai/LateOn"``, a local folder (PyLate, Stanford ColBERT or sentence-transformers
-        saves), ``"offline/all-MiniLM-L6-v2"`` for the packaged model, a loaded `MultiVectorEncoder`,
-        `SentenceTransformer` or `pylate.models.ColBERT`, or an `Encoder`, which is returned as it is.
-        Sentence-embedding models are used token-wise: no projection, rows normalised, punctuation out of the
-        document rows.
+        saves, or what ``encoder.export`` wrote, which loads without torch), ``"offline/all-MiniLM-L6-v2"`` for the
+        packaged model, a loaded `MultiVectorEncoder`, `SentenceTransformer` or `pylate.models.ColBERT`, or an
+        `Encoder`, which is returned as it is. Sentence-embedding models are used token-wise: no projection, rows
+        normalised, punctuation out of the document rows.
     backend
-        ``"auto"`` takes what is installed: sentence-transformers 6, or PyLate in an environment of its own.
+        ``"auto"`` takes what is installed: sentence-transformers 6, or PyLate in an environment of its own; for an
+        exported folder ONNX Runtime (`pip install 'latelens[onnx]'`).
     device
         A torch device; None takes an accelerator where there is one. Only for names and folders.
     batch_size

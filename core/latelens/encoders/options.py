@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict
 
 from latelens.encoders.calibration import Calibration
 
-BackendName = Literal["auto", "sentence-transformers", "pylate"]
+BackendName = Literal["auto", "sentence-transformers", "pylate", "onnx"]
 Engine = Literal["torch", "openvino"]
 Speed = Literal["exact", "fast"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -80,8 +80,8 @@ def _check_route(engine: str, dtype: str | None, speed: str) -> None:
         raise ValueError(f"speed must be 'exact' or 'fast', got {speed!r}")
     if engine == "onnx":
         raise ValueError(
-            "engine='onnx' is not to be had: no release of optimum-onnx goes with transformers 5; "
-            "use engine='openvino' (`pip install 'latelens[fast]'`)"
+            "engine='onnx' is not to be had: write the model with encoder.export(folder) and load the folder, or use "
+            "engine='openvino' (`pip install 'latelens[fast]'`)"
         )
     if engine not in ("torch", "openvino"):
         raise ValueError(f"engine must be 'torch' or 'openvino', got {engine!r}")

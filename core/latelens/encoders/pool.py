@@ -223,15 +223,21 @@ _here: list[Encoder | Exception] = []
 
 
 def _open(model: Any, options: Mapping[str, Any], devices: Any, threads: int) -> None:
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(min(threads, torch.get_num_threads()))
+    _share_cores(threads)
     try:
         _here.append(load_encoder(model, device=devices.get(), **options))
     except Exception as error:  # raised here, it would be printed, and the parent would learn of a broken pool only
         _here.append(error)
+
+
+def _share_cores(threads: int) -> None:
+    try:
+        import torch
+    except ModuleNotFoundError:  # an exported model needs none
+        return
+    torch.set_num_threads(min(threads, torch.get_num_threads()))
 
 
 def _end_with_parent() -> None:

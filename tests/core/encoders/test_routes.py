@@ -79,7 +79,7 @@ def test_openvino_does_not_round_by_itself():
     ("options", "error", "message"),
     [
         ({"speed": "warp"}, ValueError, "speed must be 'exact' or 'fast', got 'warp'"),
-        ({"engine": "onnx"}, ValueError, "no release of optimum-onnx"),
+        ({"engine": "onnx"}, ValueError, r"write the model with encoder\.export"),
         ({"engine": "tpu"}, ValueError, "engine must be 'torch' or 'openvino', got 'tpu'"),
         ({"dtype": "int8"}, ValueError, "dtype must be one of 'float32', 'bfloat16', 'float16' or None, got 'int8'"),
         ({"speed": "fast", "dtype": "bfloat16"}, ValueError, "chooses engine and dtype itself"),

@@ -33,12 +33,6 @@ def weights_digest(model: torch.nn.Module, tokenizer: Any, *, exported: Any = No
     return digest.hexdigest()
 
 
-def settings_digest(*settings: Any) -> str:
-    """Digest of settings that JSON can write; of others, their text."""
-    written = json.dumps(settings, sort_keys=True, default=str)
-    return hashlib.blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
 def module_settings(model: torch.nn.Module) -> list[Any]:
     """What each module of a sentence-transformers model was built with: two heads or four have equal weights."""
     settings: list[Any] = []

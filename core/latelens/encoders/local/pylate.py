@@ -21,8 +21,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Transformer
 
 from latelens.embeddings import TokenKind
+from latelens.encoders.fingerprint import settings_digest
 from latelens.encoders.labels import EncodedWindow, label_rows
-from latelens.encoders.local.fingerprint import settings_digest, weights_digest
+from latelens.encoders.local.fingerprint import weights_digest
 from latelens.encoders.local.opening import name_of, open_checkpoint
 from latelens.encoders.local.routes import Route, route_of
 from latelens.encoders.local.torch_encoder import TorchEncoder, positions, widen

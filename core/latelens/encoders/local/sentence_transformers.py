@@ -15,11 +15,13 @@ from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling, MultiVectorMask
 from torch.nn.functional import normalize
 
-from latelens.encoders.labels import EncodedWindow, label_rows
-from latelens.encoders.local.fingerprint import module_settings, settings_digest, weights_digest
+from latelens.encoders.fingerprint import settings_digest
+from latelens.encoders.labels import EncodedWindow, label_batch
+from latelens.encoders.local.fingerprint import module_settings, weights_digest
 from latelens.encoders.local.opening import name_of, open_checkpoint
 from latelens.encoders.local.routes import Route, route_of
 from latelens.encoders.local.torch_encoder import TorchEncoder, positions, widen
+from latelens.encoders.onnx.settings import Expansion, ExportSettings, TaskSettings
 from latelens.encoders.options import EncoderOptions
 from latelens.encoders.reading import ROWS_VERSION, TASKS
 
@@ -118,6 +120,62 @@ class SentenceTransformersEncoder(TorchEncoder):
         with self._lock:
             return weights_digest(self.model, self._tokenizer, exported=self._transformer.auto_model)
 
+    def export(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model as ONNX, with its tokenizer and settings: ``load_encoder(folder)`` then needs no torch.
+
+        Rows, spans, windows and kinds are the same and each vector's cosine is at least .9999, which is checked on
+        samples before the folder is kept. It needs `pip install 'latelens[onnx]'`.
+
+        Raises
+        ------
+        ImportError
+            If a package is missing.
+        ValueError
+            If the folder is there already, or the model cannot be exported so.
+        """
+        from latelens.encoders.onnx.export import write_export
+
+        if self.route.engine != "torch" or self.route.dtype not in (None, "float32"):
+            raise ValueError(
+                f"{self!r} runs on {self.route}: load it with dtype='float32', without an engine, to export"
+            )
+        modules = [module for module in self.model if not isinstance(module, MultiVectorMask)]
+        write_export(folder, self, modules, self._tokenizer, self._export_settings())
+
+    def _export_settings(self) -> ExportSettings:
+        masks: list[Any] = [module for module in self.model if isinstance(module, MultiVectorMask)]
+        if len(masks) != 1 or masks[0].keep_only_token_ids:
+            raise ValueError(f"{self.name!r} does not mask its rows as text models do, so it cannot be exported")
+        ids = masks[0]._skiplist_ids
+        skipped = [] if ids is None else ids.tolist()
+        tasks = {
+            task: TaskSettings(
+                limit=self._limit(task),
+                prompt=self._prompt(task),
+                skipped=skipped if task in masks[0].skiplist_tasks else [],
+                expansion=self._expansion() if task == "query" else None,
+            )
+            for task in TASKS
+        }
+        return ExportSettings(
+            model=self.name,
+            dim=self.dim,
+            control_ids=self._control_ids.tolist(),
+            pad_id=self._tokenizer.pad_token_id or 0,
+            calibration=self.calibration,
+            **tasks,
+        )
+
+    def _expansion(self) -> Expansion | None:
+        expansion = self._transformer.query_expansion
+        if not expansion:
+            return None
+        tokenizer = self._tokenizer
+        token = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.eos_token_id
+        if expansion["token"] is not None:
+            token = tokenizer.convert_tokens_to_ids(expansion["token"])
+        return Expansion(expansion["length"], expansion["attend"], token)
+
     def _marker_ids(self) -> set[int]:
         # A marker that was added to the vocabulary, as PyLate does with "[D] ", need not be listed as special.
         added = set(self._tokenizer.get_added_vocab().values())
@@ -162,23 +220,19 @@ class SentenceTransformersEncoder(TorchEncoder):
         offsets = np.pad(offsets, ((0, 0), (0, extra), (0, 0)))
         added = np.pad(added, ((0, 0), (0, extra)), constant_values=True)
         full = (tokens & ~expanded).sum(axis=1) >= self._limit(task)
-        windows = []
-        for i, start in enumerate(starts):
-            spans, kinds = label_rows(
-                slices[i],
-                ids[i],
-                offsets[i],
-                added=added[i],
-                expansion=expanded[i],
-                control_ids=self._control_ids,
-                prompt_length=len(self._prompt(task)),
-            )
-            keep = scoring[i]
-            window = EncodedWindow(
-                start, vectors[i][keep], ids[i][keep], spans[keep], kinds[keep], spans, bool(full[i])
-            )
-            windows.append(window)
-        return windows
+        return label_batch(
+            slices,
+            starts,
+            vectors=vectors,
+            ids=ids,
+            offsets=offsets,
+            added=added,
+            expansion=expanded,
+            scoring=scoring,
+            full=full,
+            control_ids=self._control_ids,
+            prompt_length=len(self._prompt(task)),
+        )
 
     def _preprocess(self, slices: list[str], task: str) -> dict[str, Any]:
         # `max_length` guards the position table; query expansion of a fixed width brings its own.

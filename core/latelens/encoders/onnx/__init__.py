@@ -1,0 +1,1 @@
+"""Encoders without torch: a folder that ``encoder.export(folder)`` wrote, on ONNX Runtime."""

@@ -1,0 +1,106 @@
+"""What an exported folder says of its model beside weights and tokenizer: ``latelens_onnx.json``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from latelens.encoders.calibration import Calibration
+
+SETTINGS_FILE, MODEL_FILE, TOKENIZER_FILE = "latelens_onnx.json", "model.onnx", "tokenizer.json"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Query expansion: queries are filled up to `length` rows of `token_id`, which the model sees if it attends."""
+
+    length: int
+    attend: bool
+    token_id: int
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """How queries, or documents, are read: at most `limit` tokens after `prompt`; rows of `skipped` do not score."""
+
+    limit: int
+    prompt: str
+    skipped: list[int]
+    expansion: Expansion | None = None
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Everything that shapes rows beside the weights and the tokenizer.
+
+    `model` is what it was exported from, `control_ids` stand for no text, `pad_id` fills batches.
+    """
+
+    model: str
+    dim: int
+    query: TaskSettings
+    document: TaskSettings
+    control_ids: list[int]
+    pad_id: int
+    calibration: Calibration | None = None
+
+    def of(self, task: str) -> TaskSettings:
+        """Settings of ``"query"`` or ``"document"``."""
+        return self.query if task == "query" else self.document
+
+
+def is_export(model: Any) -> bool:
+    """Whether something names a folder that ``encoder.export`` wrote."""
+    try:
+        return (Path(model).expanduser() / SETTINGS_FILE).is_file()
+    except (TypeError, ValueError, OSError, RuntimeError):  # no path, or one that no file can have
+        return False
+
+
+def write_settings(folder: Path, settings: ExportSettings) -> None:
+    """Write the file that `read_settings` reads."""
+    written = {"version": _VERSION, **asdict(settings)}
+    (folder / SETTINGS_FILE).write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+def read_settings(folder: Path) -> ExportSettings:
+    """Read what `write_settings` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the file or another one is missing or damaged, or a newer version wrote it.
+    """
+    try:
+        saved = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        if saved["version"] != _VERSION:
+            raise ValueError(f"it has version {saved['version']}, this latelens reads {_VERSION}")
+        for name in (MODEL_FILE, TOKENIZER_FILE):
+            if not (folder / name).is_file():
+                raise ValueError(f"{name} is missing")
+        made = saved["calibration"]
+        return ExportSettings(
+            model=str(saved["model"]),
+            dim=int(saved["dim"]),
+            query=_task(saved["query"]),
+            document=_task(saved["document"]),
+            control_ids=[int(token) for token in saved["control_ids"]],
+            pad_id=int(saved["pad_id"]),
+            calibration=None if made is None else Calibration(**made),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{str(folder)!r} is no whole export ({error!r}); write it anew with encoder.export"
+        raise ValueError(reason) from error
+
+
+def _task(saved: dict[str, Any]) -> TaskSettings:
+    expansion = saved["expansion"]
+    return TaskSettings(
+        limit=int(saved["limit"]),
+        prompt=str(saved["prompt"]),
+        skipped=[int(token) for token in saved["skipped"]],
+        expansion=None if expansion is None else Expansion(**expansion),
+    )
