@@ -67,9 +67,9 @@ class Chunk:
             wrong = {key: value for key, value in self.metadata.items() if not _is_json(key, value)}
             keys, values = ", ".join(map(repr, wrong)), ", ".join(map(described, wrong.values()))
             raise ValueError(
-                f"the metadata under {keys} is no JSON (got {values}), of chunk {self.id!r}: keep strings, finite numbers, "
-                "booleans, None, lists and dicts with str keys, and write a date or an id as str(value), a number of "
-                "numpy's as value.item()"
+                f"the metadata under {keys} is no JSON (got {values}), of chunk {self.id!r}: keep strings, finite "
+                "numbers, booleans, None, lists and dicts with str keys, and write a date or an id as str(value), a "
+                "number of numpy's as value.item()"
             ) from error
 
 
