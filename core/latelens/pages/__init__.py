@@ -1,0 +1,18 @@
+"""Pages of PDFs and images: their words and boxes, and where on them a text stands."""
+
+from latelens.pages.locate import Place, Spot, locate, locate_span
+from latelens.pages.opening import Pages, open_pages
+from latelens.pages.page import Page, Word
+from latelens.pages.words import SeenWord, WordReader
+
+__all__ = ["Page",
+    "Pages",
+    "Place",
+    "SeenWord",
+    "Spot",
+    "Word",
+    "WordReader",
+    "locate",
+    "locate_span",
+    "open_pages",
+]

@@ -1,0 +1,145 @@
+"""What PDFium knows of a PDF. It is not safe in several threads, so all of it stands behind one lock."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latelens.pages.geometry import Frame
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Some 60 dense pages on one: a page with more is no page that anyone reads.
+MAX_CHARACTERS = 200_000
+# PDF 1.6 knows no page longer than 200 inches; what says so is shown as one.
+_LONGEST = 14_400.0
+_LOCK = threading.Lock()
+
+
+class Layer(NamedTuple):
+    """A page's text layer as PDFium gives it."""
+
+    codes: list[int]
+    boxes: NDArray[np.float64]  # (codes, 4) left, bottom, right, top in points; zeros where there is none
+    frame: Frame
+    complete: bool
+
+
+def _pypdfium2() -> Any:
+    try:
+        import pypdfium2
+    except ModuleNotFoundError as error:
+        if error.name != "pypdfium2":
+            raise
+        raise ImportError("reading PDF needs pypdfium2: run `pip install 'latelens[pdf]'`") from error
+    return pypdfium2
+
+
+@contextmanager
+def opened(data: Path | bytes, password: str | None = None) -> Iterator[Any]:
+    """The document, closed before anyone else may use PDFium.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or asks for another password.
+    """
+    pdfium = _pypdfium2()
+    with _LOCK:
+        try:
+            document = pdfium.PdfDocument(data, password=password)
+        except pdfium.PdfiumError as error:
+            raise ValueError(f"{_reason(str(error), password)} ({error})") from error
+        try:
+            yield document
+        finally:
+            document.close()
+
+
+def _reason(message: str, password: str | None) -> str:
+    if "password" not in message.lower():
+        return "is no readable PDF"
+    return "asks for a password" if password is None else "asks for another password"
+
+
+def page_count(document: Any) -> int:
+    """How many pages there are."""
+    return len(document)
+
+
+def page_label(document: Any, index: int) -> str:
+    """What the PDF calls a page, its number where it has no name."""
+    try:
+        label = document.get_page_label(index)
+    except Exception:  # damaged labels are no reason to refuse the page
+        label = ""
+    return str(label) or str(index + 1)
+
+
+@contextmanager
+def _page(document: Any, index: int) -> Iterator[Any]:
+    try:
+        page = document[index]
+    except _pypdfium2().PdfiumError as error:
+        raise ValueError(f"page {index + 1} cannot be read ({error})") from error
+    with closing(page):
+        yield page
+
+
+def _frame(page: Any) -> Frame:
+    left, bottom, right, top = (float(edge) for edge in page.get_bbox())
+    if not (math.isfinite(left + bottom + right + top) and right - left > 0 and top - bottom > 0):
+        left, bottom, right, top = 0.0, 0.0, 612.0, 792.0
+    right, top = min(right, left + _LONGEST), min(top, bottom + _LONGEST)
+    return Frame(left, bottom, right, top, page.get_rotation() % 360)
+
+
+def read_layer(document: Any, index: int) -> Layer:
+    """The characters of a page and their boxes."""
+    with _page(document, index) as page, closing(page.get_textpage()) as textpage:
+        count = textpage.count_chars()
+        read = min(count, MAX_CHARACTERS)
+        codes, boxes = _characters(textpage, read)
+        return Layer(codes, boxes, _frame(page), read == count)
+
+
+def _characters(textpage: Any, count: int) -> tuple[list[int], NDArray[np.float64]]:
+    """Code points and boxes: the height of the line and the advance, so that the boxes of a word join."""
+    raw = _pypdfium2().raw
+    unicode_of, loose_of, tight_of = raw.FPDFText_GetUnicode, raw.FPDFText_GetLooseCharBox, raw.FPDFText_GetCharBox
+    loose = raw.FS_RECTF()
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    codes = [0] * count
+    boxes = np.zeros((count, 4))
+    for i in range(count):
+        codes[i] = code = unicode_of(textpage, i)
+        if code in (10, 13, 32):
+            continue
+        if loose_of(textpage, i, loose) and loose.right > loose.left and loose.top > loose.bottom:
+            boxes[i] = loose.left, loose.bottom, loose.right, loose.top
+        elif tight_of(textpage, i, left, right, bottom, top):
+            boxes[i] = left.value, bottom.value, right.value, top.value
+    return codes, boxes
+
+
+def draw(document: Any, index: int, *, dpi: float, max_pixels: int) -> Image:
+    """A page as an RGB picture of at most `max_pixels`."""
+    with _page(document, index) as page:
+        width, height = page.get_size()
+        scale = dpi / 72
+        if width * height * scale**2 > max_pixels:
+            scale = math.sqrt(max_pixels / (width * height)) * 0.999  # sides are rounded up
+        if width * scale > max_pixels or height * scale > max_pixels:
+            raise ValueError(f"page {index + 1} is {width:g} x {height:g} points and cannot be drawn")
+        with closing(page.render(scale=scale)) as bitmap:
+            picture: Image = bitmap.to_pil().convert("RGB").copy()  # its own memory, not PDFium's
+    return picture
