@@ -13,7 +13,9 @@ from reportlab.pdfgen.canvas import Canvas
 Line = tuple[str, float, float]
 
 
-def made_pdf(*pages: Iterable[Line], size: tuple[float, float] = (612, 792), font: float = 12, turn: float = 0) -> bytes:
+def made_pdf(
+    *pages: Iterable[Line], size: tuple[float, float] = (612, 792), font: float = 12, turn: float = 0
+) -> bytes:
     """A PDF of Helvetica lines, each at its place, perhaps written at an angle in degrees."""
     out = io.BytesIO()
     canvas = Canvas(out, pagesize=size, invariant=1)

@@ -1,13 +1,16 @@
 """Pages of PDFs and images: their words and boxes, and where on them a text stands."""
 
 from latelens.pages.locate import Place, Spot, locate, locate_span
+from latelens.pages.ocr import RapidReader
 from latelens.pages.opening import Pages, open_pages
 from latelens.pages.page import Page, Word
 from latelens.pages.words import SeenWord, WordReader
 
-__all__ = ["Page",
+__all__ = [
+    "Page",
     "Pages",
     "Place",
+    "RapidReader",
     "SeenWord",
     "Spot",
     "Word",

@@ -54,6 +54,12 @@ def assemble(codes: Sequence[int]) -> Assembled:
     while i < n:
         code, origin = codes[i], i
         i += 1
+        if 32 <= code < 0x2028 and code != 0x85:  # as most are
+            text.append(chr(code))
+            origins.append(origin)
+            begins.append(turned)
+            turned = False
+            continue
         if code in _HYPHENS:
             turned = True
             if text:
@@ -86,9 +92,7 @@ def _written(code: int) -> str:
     return _LIGATURES.get(code) or ("\ufffd" if 0xD800 <= code < 0xE000 else chr(code))
 
 
-def boxes_of(
-    assembled: Assembled, boxes: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def boxes_of(assembled: Assembled, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Boxes (characters, 4) from those of the code points, (codes, 4); a left-out hyphen joins the letter before it."""
     found = boxes[assembled.origins]
     for character, hyphen in assembled.hyphens:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from latelens.pages.page import Page
 from latelens.pages.skeleton import Skeleton, skeleton
-from latelens.text import words
+from latelens.text.characters import words
 
 
 class PageLetters:
@@ -48,7 +48,7 @@ class PageLetters:
         return bool(self.words[i, side] == character + side)
 
     def spans(self, matched: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
-        """Runs of words of which at least half is matched, with the punctuation beside them; `matched` (characters,)."""
+        """Runs of words of which at least half is matched, (characters,), with the punctuation beside them."""
         letters = np.unique(self.written.origins)
         owner = self.words[:, 0].searchsorted(letters, side="right") - 1
         inside = owner >= 0

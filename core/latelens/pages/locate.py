@@ -179,7 +179,9 @@ def _weighed(found: list[tuple[Searched, Match]], whole: str, start: int, end: i
         if not any(np.intersect1d(characters, known).size for known in taken):
             taken.append(characters)
     confidence = best.share / len(taken)
-    return _Found(searched, places, confidence / 2 if _other_number(searched.text, whole[start:end], places) else confidence)
+    if _other_number(searched.text, whole[start:end], places):
+        confidence /= 2
+    return _Found(searched, places, confidence)
 
 
 def _other_number(text: str, quote: str, places: NDArray[np.int32]) -> bool:

@@ -28,6 +28,7 @@ MAX_PIXELS = 16_000_000
 MAX_PAGES = 10_000
 # A page in memory is some 100 KB; whoever walks back and forth in a report finds them read.
 _KEPT = 64
+_AT_ONCE = 16
 _SCAN_DPI = 150
 _PDF_DPI = 144
 
@@ -67,20 +68,17 @@ class Pages(Sequence[Page]):
     def __getitem__(self, index: int | slice) -> Page | Sequence[Page]:
         """The page at a position, from 0: ``pages[6]`` is page 7."""
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+            return self._pages(range(*index.indices(len(self))))
         i = index + len(self) if index < 0 else index
         if not 0 <= i < len(self):
             raise IndexError(f"{self.path} has {len(self)} pages, and position {index} is none of them")
-        with self._lock:
-            page = self._read.get(i)
-            if page is None:
-                with self._said():
-                    page = self._read_page(i)
-                self._read[i] = page
-            self._read.move_to_end(i)
-            if len(self._read) > _KEPT:
-                self._read.popitem(last=False)
-        return page
+        return self._pages([i])[0]
+
+    def __iter__(self) -> Iterator[Page]:
+        """The pages in order; some are read at a time, as opening a file costs as much as reading a page."""
+        at_once = _AT_ONCE if self._word_reader is None else 1
+        for first in range(0, len(self), at_once):
+            yield from self[first : first + at_once]
 
     def draw(self, number: int, dpi: int | None) -> Image:
         """What `Page.image` returns."""
@@ -93,13 +91,30 @@ class Pages(Sequence[Page]):
         with pdfium.opened(self._file(), self._password) as document:
             return pdfium.page_count(document)
 
-    def _read_page(self, i: int) -> Page:
+    def _pages(self, numbers: Sequence[int]) -> list[Page]:
+        with self._lock:
+            missing = [i for i in numbers if i not in self._read]
+            with self._said():
+                read = {i: self._page(i, label, frame, layer) for i, label, frame, layer in self._layers(missing)}
+            found = [read.get(i) or self._read[i] for i in numbers]
+            for i, page in zip(numbers, found, strict=True):
+                self._read[i] = page
+                self._read.move_to_end(i)
+            while len(self._read) > _KEPT:
+                self._read.popitem(last=False)
+        return found
+
+    def _layers(self, numbers: Sequence[int]) -> list[tuple[int, str, Frame, pdfium.Layer | None]]:
+        """For each page its name, its frame and what its text layer holds."""
+        if not numbers:
+            return []
         if not self.is_pdf:
-            return self._page(i, str(i + 1), pictures.frame_of(self._file(), i, self._max_pixels), None)
+            frames = [pictures.frame_of(self._file(), i, self._max_pixels) for i in numbers]
+            return [(i, str(i + 1), frame, None) for i, frame in zip(numbers, frames, strict=True)]
         with pdfium.opened(self._file(), self._password) as document:
-            layer = pdfium.read_layer(document, i)
-            label = pdfium.page_label(document, i)
-        return self._page(i, label, layer.frame, layer)
+            layers = [pdfium.read_layer(document, i) for i in numbers]
+            labels = [pdfium.page_label(document, i) for i in numbers]
+        return [(i, label, layer.frame, layer) for i, label, layer in zip(numbers, labels, layers, strict=True)]
 
     def _page(self, i: int, label: str, frame: Frame, layer: pdfium.Layer | None) -> Page:
         written = assemble(layer.codes if layer else [])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_CHARACTERS = 200_000
 # PDF 1.6 knows no page longer than 200 inches; what says so is shown as one.
 _LONGEST = 14_400.0
+_WHITE = frozenset({10, 13, 32})
 _LOCK = threading.Lock()
 
 
@@ -114,21 +115,25 @@ def read_layer(document: Any, index: int) -> Layer:
 
 def _characters(textpage: Any, count: int) -> tuple[list[int], NDArray[np.float64]]:
     """Code points and boxes: the height of the line and the advance, so that the boxes of a word join."""
-    raw = _pypdfium2().raw
-    unicode_of, loose_of, tight_of = raw.FPDFText_GetUnicode, raw.FPDFText_GetLooseCharBox, raw.FPDFText_GetCharBox
-    loose = raw.FS_RECTF()
-    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
-    codes = [0] * count
-    boxes = np.zeros((count, 4))
-    for i in range(count):
-        codes[i] = code = unicode_of(textpage, i)
-        if code in (10, 13, 32):
-            continue
-        if loose_of(textpage, i, loose) and loose.right > loose.left and loose.top > loose.bottom:
-            boxes[i] = loose.left, loose.bottom, loose.right, loose.top
-        elif tight_of(textpage, i, left, right, bottom, top):
-            boxes[i] = left.value, bottom.value, right.value, top.value
+    raw, handle = _pypdfium2().raw, textpage.raw
+    codes = [raw.FPDFText_GetUnicode(handle, i) for i in range(count)]
+    found = (raw.FS_RECTF * count)()
+    for i, code in enumerate(codes):
+        if code not in _WHITE:
+            raw.FPDFText_GetLooseCharBox(handle, i, found[i])
+    table = np.frombuffer(found, dtype=np.float32).reshape(-1, 4).astype(np.float64)  # left, top, right, bottom
+    boxes = table[:, [0, 3, 2, 1]]
+    for i in np.flatnonzero(~((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3]))).tolist():
+        if codes[i] not in _WHITE:
+            boxes[i] = _tight(raw, handle, i)
     return codes, boxes
+
+
+def _tight(raw: Any, handle: Any, i: int) -> tuple[float, float, float, float]:
+    """The box of a character's ink, for fonts that do not say how high a line is."""
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    raw.FPDFText_GetCharBox(handle, i, left, right, bottom, top)
+    return left.value, bottom.value, right.value, top.value
 
 
 def draw(document: Any, index: int, *, dpi: float, max_pixels: int) -> Image:

@@ -1,4 +1,4 @@
-"""A text without what two extractions of it write differently: spaces, hyphens, ligatures, accents, case, punctuation."""
+"""A text without what two programs extract differently: spaces, hyphens, ligatures, accents, case, punctuation."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _FORMS = _Forms()
 
 
 def skeleton(text: str) -> Skeleton:
-    """What is left of a text for comparison.
+    r"""What is left of a text for comparison.
 
-    >>> skeleton("The ﬁrst co-\\noperation").text
+    >>> skeleton("The ﬁrst co-\noperation").text
     'thefirstcooperation'
     """
     forms = [_FORMS[character] for character in text]

@@ -17,9 +17,13 @@ from latelens.pages.alignment import exact_matches, near_matches
 from latelens.pages.skeleton import skeleton
 
 PROSE = (
-    "The filter is changed every 500 hours of operation. A filter that is clogged lets the pressure fall below two bar, "
-    "and the warning lamp on the panel lights up. Before the cover is opened the pump must be switched off and the line "
-    "must be without pressure. Spare parts are ordered by the numbers in the table at the end of this manual."
+    "The filter is changed every 500 hours of operation. A filter that is clogged lets the pressure fall below two "
+    "bar, and the warning lamp on the panel lights up. Before the cover is opened the pump must be switched off and "
+    "the line must be without pressure. Spare parts are ordered by the numbers in the table at the end of this manual."
+)
+
+TWINS = (
+    "In spring the valve is checked. It takes an hour. In autumn the pump is checked. It takes an hour. Then all rest."
 )
 
 
@@ -46,7 +50,7 @@ def under(page: Page, place) -> str:
 
 def test_a_sentence_has_a_box_a_line(pages):
     (page,) = pages(column(PROSE, width=60))
-    sentence = "A filter that is clogged lets the pressure fall below two bar, and the warning lamp on the panel lights up."
+    sentence = PROSE[PROSE.index("A filter") : PROSE.index(" Before")]
     place = locate([page], sentence)
     assert (place.page, place.confidence) == (1, 1.0)
     assert under(page, place) == sentence
@@ -73,7 +77,9 @@ def test_spaces_hyphens_ligatures_accents_and_marks_count_for_nothing(pages, wri
 def test_what_is_not_there_has_no_place(pages):
     (page,) = pages(column(PROSE))
     assert locate([page], "The gearbox is filled with oil of the grade that the plate on its housing names.") is None
-    assert locate([page], "The filter is cleaned by the driver before each journey and replaced when it is torn.") is None
+    assert (
+        locate([page], "The filter is cleaned by the driver before each journey and replaced when it is torn.") is None
+    )
     assert locate([page], "") is None
     assert locate([page], " — ") is None
     assert locate([], "filter") is None
@@ -84,7 +90,10 @@ def test_a_text_with_small_differences_is_found_with_less_confidence(pages):
     quoted = "Before the covver is opened the pump must b switched off and the Iine must be without pressure."
     place = locate([page], quoted)
     assert 0.9 < place.confidence < 1
-    assert under(page, place) == "Before the cover is opened the pump must be switched off and the line must be without pressure."
+    assert (
+        under(page, place)
+        == "Before the cover is opened the pump must be switched off and the line must be without pressure."
+    )
     assert locate([page], quoted, min_confidence=0.99) is None
 
 
@@ -102,11 +111,10 @@ def test_a_short_text_is_found_as_whole_words_or_not_at_all(pages):
 
 
 def test_a_repeated_passage_is_told_from_its_twins_by_what_stands_around(pages):
-    text = "In spring the valve is checked. It takes an hour. In autumn the pump is checked. It takes an hour. Then all rests."
-    (page,) = pages(column(text, width=40))
+    (page,) = pages(column(TWINS, width=40))
     assert locate([page], "It takes an hour.") is None
     first = locate([page], "It takes an hour.", before="In spring the valve is checked. ")
-    second = locate([page], "It takes an hour.", after=" Then all rests.")
+    second = locate([page], "It takes an hour.", after=" Then all rest.")
     spans = [place.spots[0].spans[0][0] for place in (first, second)]
     assert spans[0] < page.text.index("autumn") < spans[1]
     assert locate([page], "It takes an hour.", min_confidence=0.5) is not None
@@ -134,7 +142,9 @@ def test_a_text_over_two_pages_has_boxes_on_both(pages):
 
 
 def test_the_page_of_a_text_is_found_in_a_file(pages):
-    found = pages(*(column(f"{PROSE} Chapter {i} of the {i}th part deals with machine number {i}.") for i in range(1, 9)))
+    found = pages(
+        *(column(f"{PROSE} Chapter {i} of the {i}th part deals with machine number {i}.") for i in range(1, 9))
+    )
     place = locate(found, "Chapter 5 of the 5th part deals with machine number 5.")
     assert [spot.page for spot in place.spots] == [5]
     assert locate(found, "the warning lamp on the panel lights up") is None  # on every page
@@ -142,7 +152,9 @@ def test_the_page_of_a_text_is_found_in_a_file(pages):
 
 def test_lines_of_two_columns_in_either_order_have_boxes_in_their_own_column(pages):
     left = column("One reads the left column from its top to its end before the other one begins at all.", width=30)
-    right = column("Programs that know no columns put the lines of both together as if they were one line.", width=30, x=320)
+    right = column(
+        "Programs that know no columns put the lines of both together as if they were one line.", width=30, x=320
+    )
     by_columns = [*left, *right]
     by_rows = [line for pair in zip(left, right, strict=False) for line in pair]
     sentence = "the left column from its top to its end before the other one"
@@ -150,7 +162,6 @@ def test_lines_of_two_columns_in_either_order_have_boxes_in_their_own_column(pag
     for lines in (by_columns, by_rows):
         (page,) = pages(lines)
         place = locate([page], sentence)
-        assert under(page, place) in (sentence, " ".join(word for word in under(page, place).split()))
         assert sorted(under(page, place).split()) == sorted(sentence.split())
         assert all(box[2] < 0.5 for box in place.boxes)
         both = locate([page], mixed)
@@ -167,13 +178,12 @@ def test_cells_of_a_table_are_found_in_their_row(pages):
 
 
 def test_a_span_of_a_chunk_is_told_from_its_twins_by_the_chunk(pages):
-    text = "In spring the valve is checked. It takes an hour. In autumn the pump is checked. It takes an hour. Then all rests."
-    (page,) = pages(column(text, width=40))
-    start = text.rindex("It takes")
-    place = locate_span([page], text, start, start + len("It takes an hour."))
+    (page,) = pages(column(TWINS, width=40))
+    start = TWINS.rindex("It takes")
+    place = locate_span([page], TWINS, start, start + len("It takes an hour."))
     assert place.spots[0].spans[0][0] > page.text.index("autumn")
     with pytest.raises(ValueError, match=r"span \(3, 999\) lies outside the chunk"):
-        locate_span([page], text, 3, 999)
+        locate_span([page], TWINS, 3, 999)
     with pytest.raises(ValueError, match="min_confidence must be above 0"):
         locate([page], "hour", min_confidence=0)
 
@@ -205,7 +215,8 @@ def _opened(path: Path) -> list[Page]:
     return _OPENED.setdefault(path, list(open_pages(path)))
 
 
-_WORDS = st.lists(st.sampled_from(["filter", "pump", "of", "the", "12", "500", "è", "ﬁt", "水", "-", "cover"]), min_size=1, max_size=40)
+_LIKELY = ["filter", "pump", "of", "the", "12", "500", "è", "ﬁt", "水", "-", "cover"]
+_WORDS = st.lists(st.sampled_from(_LIKELY), min_size=1, max_size=40)
 
 
 @settings(max_examples=200, deadline=None)

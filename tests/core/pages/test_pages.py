@@ -77,11 +77,16 @@ def test_what_lies_outside_the_crop_box_has_text_and_no_box(tmp_path):
 
 
 def test_a_line_has_one_box_and_a_wide_gap_parts_it(tmp_path):
-    lines = [("One line of text", 72, 700), ("and a second one", 72, 685), ("left cell", 72, 600), ("right cell", 300, 600)]
+    lines = [
+        ("One line of text", 72, 700),
+        ("and a second one", 72, 685),
+        ("left cell", 72, 600),
+        ("right cell", 300, 600),
+    ]
     page = open_pages(saved(tmp_path, made_pdf(lines)))[0]
     assert len(page.boxes_of(0, len(page.text))) == 4
     start = page.text.index("line of")
-    ((left, top, right, bottom),) = page.boxes_of(start, start + 7)
+    ((left, _, right, _),) = page.boxes_of(start, start + 7)
     first, second = page.words[1], page.words[2]
     assert (left, right) == (first.boxes[0][0], second.boxes[0][2])
     assert page.boxes_of(3, 4) == ()  # a space
@@ -286,7 +291,11 @@ class _Reader:
         self.box = box
 
     def read_words(self, image):
-        return [[SeenWord("Net", self.box), SeenWord(" revenue", (90, 10, 190, 30))], [SeenWord("", (0, 0, 5, 5))], [SeenWord("4,512", (20, 40, 70, 60))]]
+        return [
+            [SeenWord("Net", self.box), SeenWord(" revenue", (90, 10, 190, 30))],
+            [SeenWord("", (0, 0, 5, 5))],
+            [SeenWord("4,512", (20, 40, 70, 60))],
+        ]
 
 
 def test_a_reader_of_words_gives_a_scan_its_text(tmp_path):
@@ -294,7 +303,7 @@ def test_a_reader_of_words_gives_a_scan_its_text(tmp_path):
     (page,) = open_pages(tmp_path / "scan.png", word_reader=_Reader())
     assert (page.text, page.text_from) == ("Net revenue\n4,512", "two lines")
     assert page.words[0].boxes[0] == pytest.approx((0.1, 0.1, 0.4, 0.3))
-    ((left, top, right, bottom),) = page.boxes_of(0, 11)  # one box a line
+    ((left, _, right, _),) = page.boxes_of(0, 11)  # one box a line
     assert (left, right) == pytest.approx((0.1, 0.95))
 
 
