@@ -56,7 +56,8 @@ class RapidReader:
                 self._engine = _engine(self._threads)
             pixels = np.asarray(image.convert("RGB"))[:, :, ::-1]  # it expects blue, green, red
             found = self._engine(np.ascontiguousarray(pixels), return_word_box=True)
-        lines = [self._line(line) for line in found.word_results or ()]
+        # Of a picture without words it returns no texts, and results that are empty in their own way.
+        lines = [self._line(line) for line in found.word_results] if found.txts else []
         return _in_rows([line for line in lines if line])
 
     def _line(self, line: Sequence[Any]) -> list[SeenWord]:
