@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from latelens.attribution.marks import read_marks
+from latelens.pages.files import FilePage
+from latelens.pages.geometry import Box
 from latelens.shown import ShowsInNotebooks
 
 Label = Literal["corroborated", "weak", "no_evidence", "not_checkable", "supported", "contradicted"]
@@ -28,6 +30,8 @@ class Source:
     shown
         Metadata that the model saw beside the text, such as ``{"author": "Ada Lovelace", "year": "1843"}``: each value
         can be cited under its key.
+    file
+        The PDF or image, and the page, that the chunk was read from; None where its metadata did not say.
     """
 
     text: str
@@ -36,6 +40,7 @@ class Source:
     url: str | None = None
     start: int | None = None
     shown: Mapping[str, str] = field(default_factory=dict, hash=False)
+    file: FilePage | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,10 @@ class Citation:
         Probability, 0..1, that the source answers the claim; None where the encoder has no calibration.
     document_start, document_end
         The sentence's place in the whole document; None where the source does not know its own, and for metadata.
+    page, boxes
+        Its page in the source's file, from 1, and its boxes there, a line each: left, top, right and bottom as
+        fractions of the page as it is shown. None and empty until they are looked for (`place_citations`), and where
+        they were not found.
     """
 
     answer_start: int
@@ -76,6 +85,8 @@ class Citation:
     document_start: int | None = None
     document_end: int | None = None
     key: str | None = None
+    page: int | None = None
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)

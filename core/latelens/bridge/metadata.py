@@ -93,7 +93,7 @@ def read_metadata(source: Any) -> dict[str, Any]:
     ValueError
         If a newer version of latelens wrote it.
     """
-    found = ours(_metadata_of(source))
+    found = ours(metadata_of(source))
     if found and found.get("version") != VERSION:
         raise ValueError(
             f"this evidence has version {found.get('version')!r} and this latelens reads version {VERSION}: "
@@ -158,7 +158,35 @@ def earlier_score(metadata: Mapping[str, Any], score: object) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _metadata_of(source: Any) -> Mapping[str, Any]:
+def text_of(source: Any) -> str:
+    """The text of a chunk, which the spans of its evidence count: of a `Document`, a node, or either as a dict.
+
+    Raises
+    ------
+    TypeError
+        If it has none.
+    """
+    inner = source.get("node", source) if isinstance(source, Mapping) else getattr(source, "node", source)
+    for holder in (inner, _part(inner, "text_resource")):
+        for name in ("page_content", "text"):
+            text = _part(holder, name)
+            if isinstance(text, str):
+                return text
+    raise TypeError(f"expected a Document, a node or a dict with a text, got {type(source).__name__}")
+
+
+def _part(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+
+
+def metadata_of(source: Any) -> Mapping[str, Any]:
+    """The metadata of a chunk: of a `Document`, a node, or either as a dict.
+
+    Raises
+    ------
+    TypeError
+        If it has none.
+    """
     if isinstance(source, Mapping):
         if KEY in source:
             return source

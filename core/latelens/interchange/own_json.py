@@ -11,10 +11,13 @@ from typing import Any, TypeVar, get_args
 from latelens.attribution.citations import Attribution, Citation, Claim, Label, Source
 from latelens.interchange.checking import as_list, as_mapping, checked
 from latelens.interchange.stand_ins import blank, without_text
+from latelens.pages.files import FilePage
 
 VERSION = 1
 
-T = TypeVar("T", Source, Citation, Claim)
+_PAGE_KEYS = ("file", "page", "boxes")
+
+T = TypeVar("T", Source, Citation, Claim, FilePage)
 
 
 def to_json(attribution: Attribution, *, source_texts: bool = True) -> dict[str, Any]:
@@ -31,6 +34,11 @@ def to_json(attribution: Attribution, *, source_texts: bool = True) -> dict[str,
     written = {"version": VERSION, **_builtin(asdict(attribution))}
     if not source_texts:
         written["sources"] = _builtin([without_text(source) for source in attribution.sources])
+    citations = [citation for claim in written["claims"] for citation in claim["citations"]]
+    for item in (*written["sources"], *citations):
+        for key in _PAGE_KEYS:
+            if not item.get(key, True):
+                del item[key]  # of a source that is no file, or a citation whose place nobody looked for
     return written
 
 
@@ -81,8 +89,8 @@ def _claim(item: Any, where: str) -> Claim:
         {
             **item,
             "reasons": tuple(as_list(item.get("reasons", ()), f"reasons of {where}")),
-            "citations": tuple(_read(Citation, citation, f"a citation of {where}") for citation in citations),
-            "nearest": None if nearest is None else _read(Citation, nearest, f"the nearest sentence of {where}"),
+            "citations": tuple(_citation(citation, f"a citation of {where}") for citation in citations),
+            "nearest": None if nearest is None else _citation(nearest, f"the nearest sentence of {where}"),
         },
         where,
     )
@@ -91,10 +99,17 @@ def _claim(item: Any, where: str) -> Claim:
     return claim
 
 
+def _citation(item: Any, where: str) -> Citation:
+    boxes = as_list(as_mapping(item, where).get("boxes", ()), f"boxes of {where}")
+    return _read(Citation, {**item, "boxes": tuple(tuple(as_list(box, f"a box of {where}")) for box in boxes)}, where)
+
+
 def _source(item: Any, index: int, cited: Sequence[Citation]) -> Source:
     where = f"source {index}"
     if "text" in as_mapping(item, where):
-        return _read(Source, item, where)
+        file = item.get("file")
+        named = None if file is None else _read(FilePage, file, f"file of {where}")
+        return _read(Source, {**item, "file": named}, where)
     length = item.get("length")
     if isinstance(length, bool) or not isinstance(length, int) or length < 0:
         raise ValueError(f"{where} has neither a text nor its length, got {length!r}")

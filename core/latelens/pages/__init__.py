@@ -1,6 +1,6 @@
 """Pages of PDFs and images: their words and boxes, and where on them a text stands."""
 
-from latelens.pages.locate import Place, Spot, locate, locate_span
+from latelens.pages.locating import Place, Spot, locate, locate_span
 from latelens.pages.ocr import RapidReader
 from latelens.pages.opening import Pages, open_pages
 from latelens.pages.page import Page, Word

@@ -23,7 +23,7 @@ _RUN = 8
 _LINK = 4
 
 
-class Match(NamedTuple):
+class Laid(NamedTuple):
     """One way to lay a quote over a text.
 
     Attributes
@@ -41,7 +41,7 @@ class Match(NamedTuple):
     around: float
 
 
-def exact_matches(text: str, whole: str, start: int, end: int) -> list[Match]:
+def exact_matches(text: str, whole: str, start: int, end: int) -> list[Laid]:
     """All places where ``whole[start:end]`` stands as it is, those first whose surroundings are most alike."""
     quote = whole[start:end]
     found = []
@@ -51,11 +51,11 @@ def exact_matches(text: str, whole: str, start: int, end: int) -> list[Match]:
         after = _common(whole[end:], text[at + len(quote) : at + len(quote) + len(whole) - end])
         places[start - before : end + after] = np.arange(at - before, at + len(quote) + after)
         around = (before + after) / max(len(whole) - len(quote), 1)
-        found.append(Match(places, 1.0, around))
+        found.append(Laid(places, 1.0, around))
     return sorted(found, key=lambda match: -match.around)
 
 
-def near_matches(text: str, whole: str, start: int, end: int) -> list[Match]:
+def near_matches(text: str, whole: str, start: int, end: int) -> list[Laid]:
     """Places where most of ``whole[start:end]`` stands, the best first, each another part of the text."""
     found = []
     for low, high in _windows(text, whole):
@@ -63,14 +63,14 @@ def near_matches(text: str, whole: str, start: int, end: int) -> list[Match]:
         if match.share > 0:
             found.append(match)
     found.sort(key=lambda match: (-match.share, -match.around))
-    kept: list[Match] = []
+    kept: list[Laid] = []
     for match in found:
         if not any(_same(match, other, start, end) for other in kept):
             kept.append(match)
     return kept
 
 
-def _same(a: Match, b: Match, start: int, end: int) -> bool:
+def _same(a: Laid, b: Laid, start: int, end: int) -> bool:
     """Whether two matches lie on the same characters of the text."""
     both = np.intersect1d(a.places[start:end], b.places[start:end])
     return bool((both >= 0).any())
@@ -122,7 +122,7 @@ def _windows(text: str, whole: str) -> Iterator[tuple[int, int]]:
             return
 
 
-def _laid(text: str, whole: str, start: int, end: int, *, shift: int) -> Match:
+def _laid(text: str, whole: str, start: int, end: int, *, shift: int) -> Laid:
     """Align the quote, with what stands around it, with one part of the text."""
     from rapidfuzz.distance import Levenshtein
 
@@ -141,7 +141,7 @@ def _laid(text: str, whole: str, start: int, end: int, *, shift: int) -> Match:
     share = float(hit[start:end].mean()) if end > start else 0.0
     outside = len(whole) - (end - start)
     around = float(hit.sum() - hit[start:end].sum()) / max(outside, 1)
-    return Match(places, share, around)
+    return Laid(places, share, around)
 
 
 def _fill(places: NDArray[np.int32], whole: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,11 +82,10 @@ class Frame:
         )
 
 
-def union(boxes: NDArray[np.float32]) -> Box:
-    """The smallest box around boxes, (n, 4) with n at least 1."""
-    left, top = boxes[:, :2].min(axis=0).tolist()
-    right, bottom = boxes[:, 2:].max(axis=0).tolist()
-    return left, top, right, bottom
+def around(boxes: Sequence[Box]) -> Box:
+    """The smallest box around boxes, of which there is at least one."""
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def area(box: Box) -> float:

@@ -101,7 +101,7 @@ class Searched:
         return np.asarray(offsets[owner] + origins[hit], dtype=np.int64)
 
     def matched(self, places: NDArray[np.int32]) -> list[tuple[Page, tuple[tuple[int, int], ...]]]:
-        """Pages on which a match lies, with its spans there; `places` as in `Match`."""
+        """Pages on which a match lies, with its spans there; `places` as in `Laid`."""
         owner = self._starts.searchsorted(places[places >= 0], side="right") - 1
         found = []
         for i in np.unique(owner).tolist():

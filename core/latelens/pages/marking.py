@@ -9,15 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from latelens.pages.geometry import Box
-from latelens.pages.locate import Place, Spot
+from latelens.pages.locating import Place, Spot
 from latelens.pages.opening import MAX_BYTES
 from latelens.pages.page import Page
-
-if TYPE_CHECKING:
-    from pypdf import PdfWriter
 
 # Pale enough to read black on them, and told apart with every kind of colour vision as far as five can be.
 _COLOURS = ("ffe066", "a5d8ff", "b2f2bb", "ffc9c9", "d0bfff")
@@ -58,9 +55,7 @@ def colour_of(number: int) -> str:
     return f"{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 
 
-def write_marks(
-    pages: Sequence[Page], marks: Sequence[Mark], target: str | os.PathLike[str], *, heading: str
-) -> Path:
+def write_marks(pages: Sequence[Page], marks: Sequence[Mark], target: str | os.PathLike[str], *, heading: str) -> Path:
     """Write a copy of a PDF with highlights, and an outline entry for each below `heading`.
 
     The file's own bytes stay as they are, the marks are appended to them (an incremental update): links, forms and
@@ -89,7 +84,7 @@ def write_marks(
     return written
 
 
-def _writer(source: Path) -> PdfWriter:
+def _writer(source: Path) -> Any:
     try:
         from pypdf import PdfReader, PdfWriter
     except ModuleNotFoundError as error:
@@ -118,7 +113,7 @@ def _refused(source: Path) -> Iterator[None]:
         raise ValueError(f"{source}: cannot be marked, as pypdf does not read it ({error!r:.200})") from error
 
 
-def _annotate(writer: PdfWriter, page: Page, spot: Spot, mark: Mark) -> None:
+def _annotate(writer: Any, page: Page, spot: Spot, mark: Mark) -> None:
     from pypdf.annotations import Highlight
     from pypdf.generic import ArrayObject, FloatObject, NameObject, TextStringObject
 
@@ -142,7 +137,7 @@ def _quad(page: Page, box: Box) -> list[float]:
     return [value for x, y in corners for value in page.frame.stored((x, y, x, y))[:2]]
 
 
-def _outline(writer: PdfWriter, pages: dict[int, Page], marks: Sequence[Mark], heading: str) -> None:
+def _outline(writer: Any, pages: dict[int, Page], marks: Sequence[Mark], heading: str) -> None:
     from pypdf.generic import Fit
 
     if not marks:

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -27,7 +28,7 @@ MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 16_000_000
 MAX_PAGES = 10_000
 # A page in memory is some 100 KB; whoever walks back and forth in a report finds them read.
-_KEPT = 64
+_KEPT = 256
 _AT_ONCE = 16
 _SCAN_DPI = 150
 _PDF_DPI = 144
@@ -49,6 +50,7 @@ class Pages(Sequence[Page]):
         self._data = data
         self._read: OrderedDict[int, Page] = OrderedDict()
         self._lock = threading.RLock()
+        self._all: list[Page] | None = None
         with self._said():
             self.is_pdf = _is_pdf(path, data)
             self._count = self._counted()
@@ -79,6 +81,20 @@ class Pages(Sequence[Page]):
         at_once = _AT_ONCE if self._word_reader is None else 1
         for first in range(0, len(self), at_once):
             yield from self[first : first + at_once]
+
+    def all(self) -> Sequence[Page]:
+        """Every page, read once and kept as long as this object: for a search of the whole file."""
+        if self._all is None:
+            self._all = list(self)
+        return self._all
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """What the file calls its pages; their numbers where it does not."""
+        if not self.is_pdf:
+            return tuple(str(i + 1) for i in range(len(self)))
+        with self._said(), pdfium.opened(self._file(), self._password) as document:
+            return tuple(pdfium.page_label(document, i) for i in range(len(self)))
 
     def draw(self, number: int, dpi: int | None) -> Image:
         """What `Page.image` returns."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import regex
@@ -15,9 +15,15 @@ from latelens.pages.geometry import Box, Frame, in_pixels
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from latelens.pages.opening import Pages
-
 _WORD = regex.compile(r"\S+")
+
+
+class PageSource(Protocol):
+    """What draws a page: `Pages`."""
+
+    def draw(self, number: int, dpi: int | None) -> Image:
+        """The page of a number as an RGB picture."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Page:
     lines: NDArray[np.int32]
     text_from: str
     complete: bool
-    pages: Pages
+    drawn_by: PageSource
 
     def __repr__(self) -> str:
         return f"Page({self.id!r}, {self.width:g} x {self.height:g} points, {self.text[:40]!r})"
@@ -140,4 +146,4 @@ class Page:
         """
         if dpi is not None and not 0 < dpi <= 2400:
             raise ValueError(f"dpi must be between 1 and 2400, got {dpi}")
-        return self.pages.draw(self.number, dpi)
+        return self.drawn_by.draw(self.number, dpi)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_CHARACTERS = 200_000
 # PDF 1.6 knows no page longer than 200 inches; what says so is shown as one.
 _LONGEST = 14_400.0
+_DOWNWARD = 90
 _WHITE = frozenset({10, 13, 32})
 _LOCK = threading.Lock()
 
@@ -106,11 +107,32 @@ def _frame(page: Any) -> Frame:
 
 def read_layer(document: Any, index: int) -> Layer:
     """The characters of a page and their boxes."""
-    with _page(document, index) as page, closing(page.get_textpage()) as textpage:
-        count = textpage.count_chars()
-        read = min(count, MAX_CHARACTERS)
-        codes, boxes = _characters(textpage, read)
-        return Layer(codes, boxes, _frame(page), read == count)
+    with _page(document, index) as page:
+        frame = _frame(page)
+        with closing(page.get_textpage()) as textpage:
+            angle = _angle(textpage)
+            if (angle + frame.rotation) % 360 != _DOWNWARD:
+                return _layer(textpage, frame)
+        # PDFium gives lines that run downward as shown in reverse order; turned upright in memory they are in order.
+        page.set_rotation(-angle % 360)
+        with closing(page.get_textpage()) as textpage:
+            return _layer(textpage, frame)
+
+
+def _layer(textpage: Any, frame: Frame) -> Layer:
+    count = textpage.count_chars()
+    read = min(count, MAX_CHARACTERS)
+    codes, boxes = _characters(textpage, read)
+    return Layer(codes, boxes, frame, read == count)
+
+
+def _angle(textpage: Any) -> int:
+    """The direction of most of a page's text before the page is turned: degrees clockwise, a multiple of 90."""
+    raw, count = _pypdfium2().raw, min(textpage.count_chars(), MAX_CHARACTERS)
+    sample = range(0, count, max(1, count // 50))
+    angles = [raw.FPDFText_GetCharAngle(textpage.raw, i) for i in sample]
+    quarters = [round(2 * angle / math.pi) % 4 for angle in angles if angle >= 0]
+    return 90 * max(set(quarters), key=quarters.count) if quarters else 0
 
 
 def _characters(textpage: Any, count: int) -> tuple[list[int], NDArray[np.float64]]:

@@ -61,6 +61,16 @@ def test_the_box_lies_on_the_ink_however_the_page_is_turned_and_cropped(tmp_path
     assert image.size == (round(page.width * 2), round(page.height * 2))
 
 
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_lines_come_in_order_however_the_page_and_its_text_are_turned(tmp_path, rotation, turn):
+    across, down = {0: (0, -15), 90: (15, 0), 180: (0, 15), 270: (-15, 0)}[turn]
+    lines = [(text, 300 + i * across, 400 + i * down) for i, text in enumerate(["the first", "the next", "the last"])]
+    page = open_pages(saved(tmp_path, turned(made_pdf(lines, turn=turn), rotation=rotation)))[0]
+    assert page.text == "the first\nthe next\nthe last"
+    assert len(page.boxes_of(0, len(page.text))) == 3
+
+
 def test_a_box_goes_back_to_the_coordinates_of_the_file():
     generator = np.random.default_rng(3)
     for rotation in (0, 90, 180, 270):

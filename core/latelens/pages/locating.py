@@ -11,7 +11,7 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from latelens.pages.alignment import Match, exact_matches, near_matches
+from latelens.pages.alignment import Laid, exact_matches, near_matches
 from latelens.pages.geometry import Box
 from latelens.pages.letters import Searched, orders
 from latelens.pages.page import Page
@@ -139,7 +139,7 @@ def _spots(searched: Searched, places: NDArray[np.int32]) -> tuple[Spot, ...]:
 
 class _Found(NamedTuple):
     searched: Searched
-    places: NDArray[np.int32]  # (letters of the quote,), as in `Match`
+    places: NDArray[np.int32]  # (letters of the quote,), as in `Laid`
     confidence: float
 
 
@@ -160,13 +160,13 @@ def _best(orders: Sequence[Searched], whole: str, start: int, end: int) -> _Foun
     return _weighed(found, whole, start, end) if found else None
 
 
-def _exact(searched: Searched, whole: str, start: int, end: int) -> list[Match]:
+def _exact(searched: Searched, whole: str, start: int, end: int) -> list[Laid]:
     found = exact_matches(searched.text, whole, start, end)
     clean = [match for match in found if searched.is_whole(match.places[start], match.places[end - 1])]
     return clean or (found if end - start >= _SHORT else [])
 
 
-def _weighed(found: list[tuple[Searched, Match]], whole: str, start: int, end: int) -> _Found:
+def _weighed(found: list[tuple[Searched, Laid]], whole: str, start: int, end: int) -> _Found:
     """The best of some matches; those as good that lie elsewhere take from its confidence."""
     found.sort(key=lambda one: (-one[1].share, -one[1].around))
     searched, best = found[0]
