@@ -23,6 +23,11 @@ from latelens.index import Chunk, Searcher
 
 
 class LangChainSide:
+    add_boxes = staticmethod(langchain_latelens.add_boxes)
+
+    def read_pages(self, path: Any, **options: Any) -> list[Document]:
+        return langchain_latelens.PdfPagesLoader(path, **options).load()
+
     Rerank = langchain_latelens.LateInteractionRerank
     read_evidence = staticmethod(langchain_latelens.read_evidence)
     strip_evidence = staticmethod(langchain_latelens.strip_evidence)
@@ -95,6 +100,11 @@ class LangChainSide:
 
 
 class LlamaIndexSide:
+    add_boxes = staticmethod(llama_index_latelens.add_boxes)
+
+    def read_pages(self, path: Any, **options: Any) -> list[NodeWithScore]:
+        return [NodeWithScore(node=node) for node in llama_index_latelens.PdfPagesReader(**options).load_data(path)]
+
     Rerank = llama_index_latelens.LateInteractionRerank
     read_evidence = staticmethod(llama_index_latelens.read_evidence)
     strip_evidence = staticmethod(llama_index_latelens.strip_evidence)

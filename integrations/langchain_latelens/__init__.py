@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 try:
+    from langchain_latelens.boxes import add_boxes
     from langchain_latelens.chain import AttachCitations
     from langchain_latelens.citations import attach_citations, read_attribution, strip_citations
     from langchain_latelens.documents import to_chunks
     from langchain_latelens.evidence import read_evidence, strip_evidence
+    from langchain_latelens.pages import PdfPagesLoader
     from langchain_latelens.reranker import LateInteractionRerank, RerankedRetriever
     from langchain_latelens.retriever import LateInteractionRetriever
     from langchain_latelens.stages import first_stage
@@ -26,7 +28,9 @@ __all__ = [
     "LateInteractionRerank",
     "LateInteractionRetriever",
     "LateInteractionVectorStore",
+    "PdfPagesLoader",
     "RerankedRetriever",
+    "add_boxes",
     "attach_citations",
     "create_evidence_tool",
     "first_stage",

@@ -120,7 +120,7 @@ def _within(attribution: Attribution, start: int, end: int) -> Iterator[Any]:
 
 
 def _annotation(number: int, claim: Claim, citation: Citation, place: tuple[int, int]) -> Any:
-    extras = {
+    extras: dict[str, Any] = {
         KEY: VERSION,
         "claim": number,
         "label": claim.label,
@@ -133,6 +133,8 @@ def _annotation(number: int, claim: Claim, citation: Citation, place: tuple[int,
         "document_start": citation.document_start,
         "document_end": citation.document_end,
     }
+    if citation.page is not None:
+        extras |= {"page": citation.page, "boxes": [list(box) for box in citation.boxes]}
     # The same answer and sources give the same id: a random one would tell a stream from the whole.
     name = f"latelens:{number}:{place}:{extras['source_index']}:{extras['source_start']}:{citation.cited_text}"
     return create_citation(

@@ -32,8 +32,9 @@ def attach_citations(
     and metadata; without any citation its content stays as it is. A citation's ``start_index`` and
     ``end_index`` are characters of the text block that carries it;
     its ``extras`` hold ``source_index, source_id, source_start, source_end``, ``document_start, document_end``
-    where the source knows its place, ``score``, ``relevance``, and the claim's ``label``. Citations of the
-    provider's own stay beside ours; ours from an earlier call are replaced. ``response_metadata["latelens"]``
+    where the source knows its place, ``page`` and ``boxes`` where the attributor has `files`, ``score``,
+    ``relevance``, and the claim's ``label``. Citations of the provider's own stay beside ours; ours from an
+    earlier call are replaced. ``response_metadata["latelens"]``
     keeps the rest in small JSON (claims without citations, labels, reasons), for `read_attribution`: it survives
     checkpoints and serialisation, and no chat model sends it. Take citations off before a model reads the
     message again: `strip_citations`.

@@ -98,6 +98,8 @@ def _citation(annotation: Mapping[str, Any], claim: Mapping[str, Any]) -> Citati
         url=annotation.get("url"),
         document_start=extras.get("document_start"),
         document_end=extras.get("document_end"),
+        page=extras.get("page"),
+        boxes=tuple((left, top, right, bottom) for left, top, right, bottom in extras.get("boxes", ())),
     )
 
 

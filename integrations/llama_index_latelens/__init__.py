@@ -1,9 +1,11 @@
 """Late interaction for LlamaIndex: reranking, retrieval and citations, each result with its exact evidence."""
 
 try:
+    from llama_index_latelens.boxes import add_boxes
     from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations
     from llama_index_latelens.evidence import read_evidence, strip_evidence
     from llama_index_latelens.nodes import to_chunks
+    from llama_index_latelens.pages import PdfPagesReader
     from llama_index_latelens.query_engine import EvidenceCitationQueryEngine
     from llama_index_latelens.reranker import LateInteractionRerank
     from llama_index_latelens.retriever import LateInteractionRetriever
@@ -24,6 +26,8 @@ __all__ = [
     "LateInteractionRerank",
     "LateInteractionRetriever",
     "LateInteractionVectorStore",
+    "PdfPagesReader",
+    "add_boxes",
     "attach_citations",
     "create_evidence_tool",
     "first_stage",

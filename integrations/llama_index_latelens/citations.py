@@ -15,6 +15,7 @@ from llama_index.core.schema import NodeWithScore
 from latelens.attribution import Attribution, Citation, Source
 from latelens.bridge.arguments import check_is, listed
 from latelens.bridge.attributor import Attributor, chosen
+from latelens.bridge.boxes import per_mille
 from latelens.bridge.metadata import KEY
 from latelens.interchange import from_json, to_json
 from latelens.interchange.stand_ins import fits
@@ -26,6 +27,7 @@ Streamed = StreamingResponse | AsyncStreamingResponse
 AnswerT = TypeVar("AnswerT", bound=Answered | Streamed)
 
 # A citation block is ours where it says all of this; a model's own blocks are the model's to read again.
+_EDGES = ("left", "top", "right", "bottom")
 _PLACES = ("answer_start", "answer_end", "source_start", "source_end", "source_index", "mark")
 
 
@@ -59,8 +61,9 @@ def attach_citations(
     the item ``output["latelens"]``; a chat response or a message in its ``additional_kwargs``. Messages, also those
     inside, get a `CitationBlock` for each citation: the cited text, and in ``additional_location_info`` the integers
     ``answer_start, answer_end`` (characters of ``message.content``), ``source_start, source_end`` (of the node's
-    text), ``source_index``, ``mark`` (the number of the span, from 1), and ``document_start, document_end`` where
-    the node knows its place. Take them off before a model reads a message again: `strip_citations`.
+    text), ``source_index``, ``mark`` (the number of the span, from 1), ``document_start, document_end`` where
+    the node knows its place, and ``page`` with ``left, top, right, bottom`` in thousandths of the page where the
+    attributor has `files`. Take them off before a model reads a message again: `strip_citations`.
 
     A stream passes its tokens on as they come, and carries the citations once it has ended: the same as those of
     the whole answer. Only one that is read to its end has any.
@@ -219,6 +222,8 @@ def _place(citation: Citation, mark: int) -> dict[str, int]:
     place = {name: mark if name == "mark" else int(getattr(citation, name)) for name in _PLACES}
     if citation.document_start is not None and citation.document_end is not None:
         place |= {"document_start": citation.document_start, "document_end": citation.document_end}
+    if citation.page is not None:
+        place |= {"page": citation.page, **dict(zip(_EDGES, per_mille(citation.boxes), strict=True))}
     return place
 
 

@@ -9,11 +9,13 @@ from typing import Any
 from latelens.attribution.answer import attribute, check_max_citations
 from latelens.attribution.citations import Attribution, Source
 from latelens.attribution.verify import as_verifier
+from latelens.bridge.boxes import place_citations
 from latelens.bridge.calibrations import CalibrationSetting
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache import CacheSetting, describe_cache, open_cache
 from latelens.encoders.lazy import LazyEncoder
 from latelens.encoders.options import BackendName, Dtype, Engine, Speed
+from latelens.pages.files import PageFiles
 
 
 class Attributor:
@@ -35,6 +37,8 @@ class Attributor:
     batch_size, device, backend, speed, engine, dtype, calibration
         As for `load_encoder`. Attributors, rerankers and retrievers with one model's name and the same of these share
         one encoder in a process.
+    files
+        Where the sources' PDFs and images lie: citations then say their page and boxes. None leaves them out.
 
     Raises
     ------
@@ -62,7 +66,10 @@ class Attributor:
         engine: Engine = "torch",
         dtype: Dtype | None = None,
         calibration: CalibrationSetting = None,
+        files: PageFiles | None = None,
     ) -> None:
+        if files is not None and not isinstance(files, PageFiles):
+            raise TypeError(f"files must be a PageFiles or None, got {type(files).__name__}: {files!r:.80}")
         check_max_citations(max_citations)
         self.encoder = LazyEncoder(
             model,
@@ -77,10 +84,11 @@ class Attributor:
         self.cache = open_cache(cache)
         self.max_citations = max_citations
         self.verifier = None if verifier is None else as_verifier(verifier)
+        self.files = files
 
     def __call__(self, answer: str, sources: Sequence[Source | str]) -> Attribution:
         """The answer's claims with their citations into the sources."""
-        return attribute(
+        attribution = attribute(
             answer,
             sources,
             self.encoder,
@@ -88,6 +96,7 @@ class Attributor:
             max_citations=self.max_citations,
             verifier=self.verifier,
         )
+        return attribution if self.files is None else place_citations(attribution, self.files)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.describe().items() if name != "model")

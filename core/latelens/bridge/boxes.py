@@ -16,6 +16,7 @@ from latelens.pages.locating import Place
 # stays small.
 _MOST = 12
 _DIGITS = 4
+_KEYS = ("page", "boxes", "place_confidence", "continued")
 
 
 def with_boxes(found: Mapping[str, Any], text: str, where: FilePage | None, files: PageFiles) -> dict[str, Any]:
@@ -35,12 +36,11 @@ def with_boxes(found: Mapping[str, Any], text: str, where: FilePage | None, file
     return {**found, "evidence": evidence}
 
 
-_KEYS = ("page", "boxes", "place_confidence", "continued")
-
-
 def place_json(place: Place) -> dict[str, Any]:
     """A place as JSON of builtin types."""
-    first, *rest = ({"page": spot.page, "boxes": _rounded(fewer(spot.boxes))} for spot in place.spots)
+    first, *rest = (
+        {"page": spot.page, "boxes": [list(box) for box in rounded(fewer(spot.boxes))]} for spot in place.spots
+    )
     described = {**first, "place_confidence": round(place.confidence, 3)}
     return {**described, "continued": rest} if rest else described
 
@@ -57,7 +57,7 @@ def place_citations(attribution: Attribution, files: PageFiles) -> Attribution:
         if span not in known:
             known[span] = files.find(source.file, source.text, *span[1:])
         place = known[span]
-        return citation if place is None else replace(citation, page=place.page, boxes=fewer(place.boxes))
+        return citation if place is None else replace(citation, page=place.page, boxes=rounded(fewer(place.boxes)))
 
     claims = (replace(claim, citations=tuple(map(placed, claim.citations))) for claim in attribution.claims)
     return replace(attribution, claims=tuple(claims))
@@ -74,11 +74,13 @@ def fewer(boxes: Sequence[Box], most: int = _MOST) -> tuple[Box, ...]:
     return tuple(left)
 
 
-def per_mille(boxes: Sequence[Box]) -> Box:
+def per_mille(boxes: Sequence[Box]) -> tuple[int, int, int, int]:
     """The box around boxes in thousandths of the page, as whole numbers, none of it left out."""
     left, top, right, bottom = around(boxes)
     return int(left * 1000), int(top * 1000), min(1000, int(right * 1000) + 1), min(1000, int(bottom * 1000) + 1)
 
 
-def _rounded(boxes: Sequence[Box]) -> list[list[float]]:
-    return [[round(edge, _DIGITS) for edge in box] for box in boxes]
+def rounded(boxes: Sequence[Box]) -> tuple[Box, ...]:
+    """Boxes with four decimals: a tenth of a point of a page."""
+    four = [tuple(round(edge, _DIGITS) for edge in box) for box in boxes]
+    return tuple((left, top, right, bottom) for left, top, right, bottom in four)

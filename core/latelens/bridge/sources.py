@@ -10,6 +10,7 @@ from numbers import Integral
 from typing import Any
 
 from latelens.attribution.citations import Source
+from latelens.pages.files import file_page
 
 # Under what keys loaders and users keep these, the most telling first.
 _NAMES = ("title", "file_name", "source", "file_path", "url")
@@ -20,7 +21,7 @@ _PAGES = ("page_label", "page_number")
 
 def source_of(text: str, id: object, metadata: Mapping[str, Any], start: object) -> Source:
     """A chunk as a source of citations; `start` is where it says that it begins in its document."""
-    return Source(text, _said(id), name_of(metadata), link_of(metadata), start_of(start))
+    return Source(text, _said(id), name_of(metadata), link_of(metadata), start_of(start), file_page(metadata))
 
 
 def name_of(metadata: Mapping[str, Any]) -> str | None:

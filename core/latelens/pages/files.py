@@ -18,8 +18,9 @@ from latelens.pages.words import WordReader
 
 # Files whose pages are kept: those of one answer, and some more.
 _KEPT = 16
-# Under what names loaders keep a file's path, and a page's number from 0 and from 1; best first.
+# Under what names loaders keep a file's path, how it ends, and under what names a page counted from 1; best first.
 _PATHS = ("file_path", "source", "filename", "file_name")
+_SUFFIXES = (".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _FROM_1 = ("page_number", "page_no")
 
 
@@ -43,7 +44,7 @@ class FilePage:
 
 
 def file_page(metadata: Mapping[str, Any]) -> FilePage | None:
-    """Read a chunk's metadata as loaders write it; None where it names no file.
+    """Read a chunk's metadata as loaders write it; None where it names no PDF and no image.
 
     A path is ``file_path``, ``source``, ``filename`` or ``file_name``. A page is ``page``, counted from 0 as
     LangChain's loaders do (PyPDF, PyMuPDF, PDFPlumber, PyPDFium2), ``page_number``, counted from 1 (Unstructured),
@@ -55,7 +56,7 @@ def file_page(metadata: Mapping[str, Any]) -> FilePage | None:
     """
     named = (metadata.get(key) for key in _PATHS)
     path = next((value for value in named if isinstance(value, str) and value and not value.isdecimal()), None)
-    if path is None or "://" in path or "\0" in path:
+    if path is None or "://" in path or "\0" in path or not path.lower().endswith(_SUFFIXES):
         return None
     index = _number(metadata.get("page"))
     if index is None:
