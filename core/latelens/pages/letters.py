@@ -40,6 +40,10 @@ class PageLetters:
         """(words, 2) spans of the page's words."""
         return words(self._text)
 
+    def between(self, start: int, end: int) -> str:
+        """The page's text between two characters."""
+        return self._text[start:end]
+
     def is_edge(self, character: int, side: int) -> bool:
         """Whether a word begins (side 0) or ends (side 1) there; between words any character is an edge."""
         i = int(self.words[:, 0].searchsorted(character, side="right")) - 1
@@ -88,9 +92,22 @@ class Searched:
         return all(self._is_edge(place, side) for side, place in enumerate((first, last)))
 
     def _is_edge(self, place: int, side: int) -> bool:
-        i = int(self._starts.searchsorted(place, side="right")) - 1
-        character = int(self._orders[i].origins[place - self._starts[i]])
+        i, character = self._at(place)
         return letters_of(self.pages[i]).is_edge(character, side)
+
+    def _at(self, place: int) -> tuple[int, int]:
+        """Which page, and which of its characters, a letter is."""
+        i = int(self._starts.searchsorted(place, side="right")) - 1
+        return i, int(self._orders[i].origins[place - self._starts[i]])
+
+    def goes_on(self, place: int, step: int) -> bool:
+        """Whether the number that a digit belongs to has another digit before (step -1) or after it (step 1)."""
+        other = place + step
+        if not 0 <= other < len(self.text) or not self.text[other].isnumeric():
+            return False
+        (i, here), (j, there) = self._at(place), self._at(other)
+        between = letters_of(self.pages[i]).between(min(here, there) + 1, max(here, there))
+        return i == j and len(between) <= 1 and between in ("", ".", ",", "'", "\u2019")
 
     def characters(self, places: NDArray[np.int32]) -> NDArray[np.int64]:
         """The characters that a match lies on, as numbers that are the same for every order of the pages."""

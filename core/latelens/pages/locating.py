@@ -179,17 +179,23 @@ def _weighed(found: list[tuple[Searched, Laid]], whole: str, start: int, end: in
         if not any(np.intersect1d(characters, known).size for known in taken):
             taken.append(characters)
     confidence = best.share / len(taken)
-    if _other_number(searched.text, whole[start:end], places):
+    if _other_number(searched, whole[start:end], places):
         confidence /= 2
     return _Found(searched, places, confidence)
 
 
-def _other_number(text: str, quote: str, places: NDArray[np.int32]) -> bool:
-    """Whether the text has other digits where the quote has digits."""
-    hit = np.flatnonzero(places >= 0)
-    for a, b in pairwise(hit.tolist()):
+def _other_number(searched: Searched, quote: str, places: NDArray[np.int32]) -> bool:
+    """Whether the text has another number where the quote has one: other digits, or more of them."""
+    hit = np.flatnonzero(places >= 0).tolist()
+    for a, b in pairwise(hit):
         if b - a > 1 and _DIGIT.search(quote, a + 1, b):
-            between = text[places[a] + 1 : places[b]]
+            between = searched.text[places[a] + 1 : places[b]]
             if len(between) <= 2 * (b - a) and _DIGIT.search(between):
+                return True
+    for i in hit:
+        if _DIGIT.match(quote[i]):
+            begins, ends = not _DIGIT.match(quote[i - 1 : i]), not _DIGIT.match(quote[i + 1 : i + 2])
+            place = int(places[i])
+            if (begins and searched.goes_on(place, -1)) or (ends and searched.goes_on(place, 1)):
                 return True
     return False

@@ -103,6 +103,13 @@ def test_another_number_is_another_text(pages):
     assert locate([page], "The filter is changed every 300 hours of operation.") is None
 
 
+def test_a_part_of_a_number_is_another_number(pages):
+    (page,) = pages(column("The tank holds 1,277 litres and the pump takes 45.7 minutes to fill it up again."))
+    assert locate([page], "litres and the pump takes 45.7 minutes to fill it") is not None
+    assert locate([page], "7 minutes to fill it up again") is None
+    assert locate([page], "277 litres and the pump takes 45") is None
+
+
 def test_a_short_text_is_found_as_whole_words_or_not_at_all(pages):
     (page,) = pages(column("The party took part in the partition of the department."))
     assert under(page, locate([page], "part")) == "part"

@@ -1,0 +1,173 @@
+"""Files that are damaged or made to harm: an error that names the file, or a bounded result."""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+
+import numpy as np
+import pytest
+from made_pdfs import column, made_pdf
+from PIL import Image
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, TextStringObject
+
+from latelens.pages import locate, open_pages
+from latelens.pages.marking import Mark, write_marks
+
+TEXT = "The filter is changed every 500 hours of operation. A clogged filter lets the pressure fall."
+
+
+def damaged(data: bytes, seed: int) -> bytes:
+    """Some bytes changed, a part cut out, or a part doubled."""
+    generator = random.Random(seed)
+    broken = bytearray(data)
+    kind = seed % 4
+    if kind == 0:
+        for _ in range(generator.randint(1, 40)):
+            broken[generator.randrange(len(broken))] = generator.randrange(256)
+    elif kind == 1:
+        start = generator.randrange(len(broken))
+        del broken[start : start + generator.randint(1, 400)]
+    elif kind == 2:
+        start = generator.randrange(len(broken))
+        broken[start:start] = broken[start : start + generator.randint(1, 400)]
+    else:  # numbers in the structure: lengths, counts, references, boxes
+        digits = [i for i, byte in enumerate(broken) if 48 <= byte <= 57]
+        for _ in range(generator.randint(1, 20)):
+            broken[generator.choice(digits)] = generator.choice(b"0123456789")
+    return bytes(broken)
+
+
+def check(path, target) -> str:
+    """Everything that can be done with a file; what is refused is a ValueError that names it."""
+    refusal = ""
+    try:
+        pages = open_pages(path, max_pixels=200_000)
+        for page in pages[:5]:
+            assert len(page.text) == len(page.boxes) == len(page.lines)
+            seen = page.boxes[~np.isnan(page.boxes[:, 0])]
+            assert ((seen >= 0) & (seen <= 1)).all()
+            assert (seen[:, :2] < seen[:, 2:]).all()
+            image = page.image(30)
+            assert image.width * image.height <= 200_000
+            place = locate([page], TEXT)
+            if place is not None:
+                write_marks([page], [Mark(place, "title", "comment")], target, heading="heading")
+                assert len(open_pages(target)) == len(pages)
+    except ValueError as error:
+        refusal = str(error)
+    assert not refusal or str(path) in refusal or str(target) in refusal, refusal
+    return "refused" if refusal else "read"
+
+
+def test_a_damaged_pdf_is_refused_or_read_and_never_worse(tmp_path):
+    data = made_pdf(column(TEXT, width=40), column("A second page. " * 5))
+    outcomes = []
+    for seed in range(160):
+        path = tmp_path / f"broken{seed}.pdf"
+        path.write_bytes(damaged(data, seed))
+        outcomes.append(check(path, tmp_path / "marked.pdf"))
+    assert {"refused", "read"} == set(outcomes)
+
+
+def test_damaged_real_pdfs_are_refused_or_read(tmp_path, shared_data):
+    data = (shared_data / "pdfs" / "faa_amt_handbook_sample.pdf").read_bytes()
+    for seed in range(12):
+        path = tmp_path / f"broken{seed}.pdf"
+        path.write_bytes(damaged(data, seed))
+        check(path, tmp_path / "marked.pdf")
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "TIFF"])
+def test_a_damaged_image_is_refused_or_read(tmp_path, name):
+    out = io.BytesIO()
+    Image.effect_noise((120, 90), 60).save(out, name)
+    for seed in range(60):
+        path = tmp_path / f"broken{seed}.{name.lower()}"
+        path.write_bytes(damaged(out.getvalue(), seed))
+        check(path, tmp_path / "marked.pdf")
+
+
+@pytest.mark.parametrize(
+    "box",
+    ["0 0 1e30 1e30", "0 0 0 0", "5 5 5 5", "-1e9 -1e9 1e9 1e9", "600 700 0 0", "0 0 14401 14401"],
+)
+def test_a_page_of_odd_size_has_boxes_on_it(tmp_path, box):
+    data = made_pdf([(TEXT, 72, 700)]).replace(b"/MediaBox [ 0 0 612 792 ]", f"/MediaBox [ {box} ]".encode())
+    path = tmp_path / "odd.pdf"
+    path.write_bytes(data)
+    check(path, tmp_path / "marked.pdf")
+
+
+def test_a_page_tree_in_a_circle_ends(tmp_path):
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(made_pdf([(TEXT, 72, 700)]))))
+    tree = writer._root_object["/Pages"].get_object()
+    tree["/Kids"].append(tree.indirect_reference)
+    writer.write(tmp_path / "circle.pdf")
+    started = time.monotonic()
+    check(tmp_path / "circle.pdf", tmp_path / "marked.pdf")
+    assert time.monotonic() - started < 20
+
+
+def test_scripts_and_embedded_files_are_neither_run_nor_read_and_stay(tmp_path):
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(made_pdf(column(TEXT, width=40)))))
+    action = {"/S": "/JavaScript", "/JS": "app.alert('no')"}
+    writer._root_object[NameObject("/OpenAction")] = DictionaryObject(
+        {NameObject(key): (NameObject if key == "/S" else TextStringObject)(value) for key, value in action.items()}
+    )
+    writer.add_attachment("evil.exe", b"MZ evil")
+    writer.write(tmp_path / "active.pdf")
+    pages = open_pages(tmp_path / "active.pdf")
+    assert pages[0].text.replace("\n", " ") == TEXT
+    place = locate(pages, "A clogged filter lets the pressure fall.")
+    write_marks(pages, [Mark(place, "title")], tmp_path / "marked.pdf", heading="heading")
+    marked = PdfReader(tmp_path / "marked.pdf")
+    assert marked.attachments["evil.exe"] == [b"MZ evil"]
+    assert marked.trailer["/Root"]["/OpenAction"]["/JS"] == "app.alert('no')"
+
+
+def test_more_pages_than_anyone_reads_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("latelens.pages.opening.MAX_PAGES", 3)
+    (tmp_path / "many.pdf").write_bytes(made_pdf(*([("x", 72, 700)] for _ in range(4))))
+    with pytest.raises(ValueError, match=r"many\.pdf: has 4 pages, more than 3"):
+        open_pages(tmp_path / "many.pdf")
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("latelens.pages.opening.MAX_BYTES", 2**20)
+    (tmp_path / "large.pdf").write_bytes(b"%PDF-1.7" + bytes(2**20))
+    with pytest.raises(ValueError, match=r"large\.pdf: is larger than 1 MiB"):
+        open_pages(tmp_path / "large.pdf")
+
+
+def test_a_quote_of_a_page_full_of_one_word_takes_no_time(tmp_path):
+    (tmp_path / "same.pdf").write_bytes(made_pdf(column("pump " * 3000, leading=3, width=120)))
+    (page,) = open_pages(tmp_path / "same.pdf")
+    started = time.monotonic()
+    assert locate([page], "pump " * 60) is None
+    assert locate([page], "pump " * 60 + "valve") is None
+    assert time.monotonic() - started < 5
+
+
+def test_five_hundred_pages_are_read_and_searched(tmp_path):
+    texts = [f"Machine {i} is checked after {7 * i} hours of operation by people." for i in range(1, 501)]
+    (tmp_path / "long.pdf").write_bytes(made_pdf(*(column(text) for text in texts)))
+    pages = open_pages(tmp_path / "long.pdf")
+    assert locate(pages.all(), texts[410]).page == 411
+    assert locate(pages.all(), "Machine 411 is checked after 7 hours of operation by people.") is None
+
+
+def test_fields_of_a_form_and_an_empty_file_are_no_text_layer(tmp_path):
+    from reportlab.pdfgen.canvas import Canvas
+
+    out = io.BytesIO()
+    canvas = Canvas(out)
+    canvas.acroForm.textfield(name="name", x=72, y=700, value="typed by a user")
+    canvas.showPage()
+    canvas.save()
+    (tmp_path / "form.pdf").write_bytes(out.getvalue())
+    page = open_pages(tmp_path / "form.pdf")[0]
+    assert page.text_from in ("", "text layer")
+    assert page.image(50).size == (414, 585)
