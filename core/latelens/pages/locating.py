@@ -179,13 +179,14 @@ def _weighed(found: list[tuple[Searched, Laid]], whole: str, start: int, end: in
         if not any(np.intersect1d(characters, known).size for known in taken):
             taken.append(characters)
     confidence = best.share / len(taken)
-    if _other_number(searched, whole[start:end], places):
+    if _other_number(searched, whole, start, end, places):
         confidence /= 2
     return _Found(searched, places, confidence)
 
 
-def _other_number(searched: Searched, quote: str, places: NDArray[np.int32]) -> bool:
-    """Whether the text has another number where the quote has one: other digits, or more of them."""
+def _other_number(searched: Searched, whole: str, start: int, end: int, places: NDArray[np.int32]) -> bool:
+    """Whether the text has another number where ``whole[start:end]`` has one: other digits, or more of them."""
+    quote = whole[start:end]
     hit = np.flatnonzero(places >= 0).tolist()
     for a, b in pairwise(hit):
         if b - a > 1 and _DIGIT.search(quote, a + 1, b):
@@ -194,7 +195,8 @@ def _other_number(searched: Searched, quote: str, places: NDArray[np.int32]) -> 
                 return True
     for i in hit:
         if _DIGIT.match(quote[i]):
-            begins, ends = not _DIGIT.match(quote[i - 1 : i]), not _DIGIT.match(quote[i + 1 : i + 2])
+            begins = not _DIGIT.match(whole[max(start + i - 1, 0) : start + i])
+            ends = not _DIGIT.match(whole[start + i + 1 : start + i + 2])
             place = int(places[i])
             if (begins and searched.goes_on(place, -1)) or (ends and searched.goes_on(place, 1)):
                 return True
