@@ -5,6 +5,7 @@ from latelens.pages.locating import Place, Spot, locate, locate_span
 from latelens.pages.ocr import RapidReader
 from latelens.pages.opening import Pages, open_pages
 from latelens.pages.page import Page, Word
+from latelens.pages.rows import TextOnPage, lay
 from latelens.pages.words import SeenWord, WordReader
 
 __all__ = [
@@ -16,9 +17,11 @@ __all__ = [
     "RapidReader",
     "SeenWord",
     "Spot",
+    "TextOnPage",
     "Word",
     "WordReader",
     "file_page",
+    "lay",
     "locate",
     "locate_span",
     "open_pages",

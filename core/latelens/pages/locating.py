@@ -112,7 +112,7 @@ def locate(
     if not quote or not pages:
         return None
     left, right = skeleton(before[-2 * _AROUND :]).text[-_AROUND:], skeleton(after[: 2 * _AROUND]).text[:_AROUND]
-    best = _best(orders(pages), left + quote + right, len(left), len(left) + len(quote))
+    best = most_likely(orders(pages), left + quote + right, len(left), len(left) + len(quote))
     if best is None or best.confidence < min_confidence:
         return None
     spots = _spots(best.searched, best.places)
@@ -137,13 +137,15 @@ def _spots(searched: Searched, places: NDArray[np.int32]) -> tuple[Spot, ...]:
     return tuple(found)
 
 
-class _Found(NamedTuple):
+class Likely(NamedTuple):
+    """A place of a quote among letters, and how sure it is."""
+
     searched: Searched
     places: NDArray[np.int32]  # (letters of the quote,), as in `Laid`
     confidence: float
 
 
-def _best(orders: Sequence[Searched], whole: str, start: int, end: int) -> _Found | None:
+def most_likely(orders: Sequence[Searched], whole: str, start: int, end: int) -> Likely | None:
     """The most likely place of ``whole[start:end]``, certain or not."""
     for searched in orders:
         # A place where it stands as it is, be it one of several, is not bettered by another order or a near match.
@@ -166,7 +168,7 @@ def _exact(searched: Searched, whole: str, start: int, end: int) -> list[Laid]:
     return clean or (found if end - start >= _SHORT else [])
 
 
-def _weighed(found: list[tuple[Searched, Laid]], whole: str, start: int, end: int) -> _Found:
+def _weighed(found: list[tuple[Searched, Laid]], whole: str, start: int, end: int) -> Likely:
     """The best of some matches; those as good that lie elsewhere take from its confidence."""
     found.sort(key=lambda one: (-one[1].share, -one[1].around))
     searched, best = found[0]
@@ -181,7 +183,7 @@ def _weighed(found: list[tuple[Searched, Laid]], whole: str, start: int, end: in
     confidence = best.share / len(taken)
     if _other_number(searched, whole, start, end, places):
         confidence /= 2
-    return _Found(searched, places, confidence)
+    return Likely(searched, places, confidence)
 
 
 def _other_number(searched: Searched, whole: str, start: int, end: int, places: NDArray[np.int32]) -> bool:

@@ -43,7 +43,7 @@ class AnswerReport:
     def page(self) -> str:
         """The whole document; its content policy lets no script run but ours, and nothing be loaded."""
         title = " ".join(self.attribution.answer[: 4 * _TITLE_LENGTH].split())[:_TITLE_LENGTH] or "Answer"
-        return whole_page(show_answer(self.attribution), title=title, script=resource("answer.js"))
+        return whole_page(show_answer(self.attribution), title=title, scripts=[resource("answer.js")])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page, in UTF-8, and say where."""

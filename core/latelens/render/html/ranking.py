@@ -46,7 +46,7 @@ class Report:
     def page(self) -> str:
         """The whole document; its content policy lets no script run but ours, and nothing be loaded."""
         title = one_query(self.ranked).text
-        return whole_page(_piece(self._chunks()), title=title, script=resource("report.js"))
+        return whole_page(_piece(self._chunks()), title=title, scripts=[resource("report.js")])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page, in UTF-8, and say where."""

@@ -1,0 +1,103 @@
+"""`page_report`: evidence on pictures of its pages, in HTML."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from browser import BROWSER
+from browser import Page as Browser
+from made_pdfs import column, made_pdf, turned
+from PIL import Image
+
+from latelens import rerank
+from latelens.pages import open_pages
+from latelens.render.html.pages import page_report
+
+TEXTS = (
+    "The filter is changed every 500 hours of operation. A clogged filter lets the pressure fall below two bar.",
+    "Before the cover is opened the pump must be switched off. The line must be without pressure as well.",
+)
+QUESTION = "How often is the <filter> changed?"
+
+
+@pytest.fixture
+def pages(tmp_path):
+    path = tmp_path / "a&b<manual>.pdf"
+    path.write_bytes(turned(made_pdf(*(column(text, width=40) for text in TEXTS)), rotation=180))
+    return open_pages(path).all()
+
+
+def test_a_report_holds_everything_and_escapes_it(pages, offline, tmp_path):
+    ranking = rerank(QUESTION, [page.text for page in pages], offline)
+    page = page_report(ranking, pages).page()
+    assert page.count('<img alt="') == 2 + sum(len(item.evidence) for item in ranking)
+    assert "<filter>" not in page
+    assert "a&amp;b&lt;manual&gt;.pdf, page 1" in page
+    assert set(re.findall(r'(?:src|href)="([^"]{0,15})', page)) == {"data:image/jpeg"}
+    assert "img-src data:" in page
+    assert page_report(ranking, pages, names=["first", "second"]).save(tmp_path / "r.html").stat().st_size < 500_000
+
+
+def test_a_document_without_a_page_is_left_to_the_text(pages, offline):
+    ranking = rerank(QUESTION, [page.text for page in pages], offline)
+    report = page_report(ranking, [pages[0], None])
+    assert report._repr_html_().count("<article>") == 1
+    assert "document 1" in report.page()
+    assert page_report(ranking, [None, None])._repr_html_() == "<p>No document of this ranking has a page.</p>"
+    with pytest.raises(ValueError, match="pages must have one for each document given to rerank: got 1"):
+        page_report(ranking, pages[:1])
+    with pytest.raises(ValueError, match="the ranking is empty"):
+        page_report([], pages)
+
+
+def test_only_so_many_pages_are_drawn(pages, offline, monkeypatch):
+    monkeypatch.setattr("latelens.render.html.pages._MOST", 1)
+    ranking = rerank(QUESTION, [page.text for page in pages], offline)
+    piece = page_report(ranking, pages)._repr_html_()
+    assert piece.count("<article>") == 1
+    assert "1 more pages are not drawn" in piece
+
+
+def test_evidence_that_is_not_on_the_page_is_counted(pages, offline):
+    ranking = rerank(QUESTION, ["The filter is cleaned by hand whenever somebody has the time for such work."], offline)
+    assert "1 of 1 not found on this page" in page_report(ranking, [pages[0]])._repr_html_()
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_the_marks_lie_on_the_words_in_a_browser(pages, offline, tmp_path):
+    ranking = rerank(QUESTION, [page.text for page in pages], offline, top_n=1)
+    path = page_report(ranking, pages).save(tmp_path / "report.html")
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.call("Emulation.setDeviceMetricsOverride", width=1000, height=1600, deviceScaleFactor=1, mobile=False)
+        browser.open(path)
+        browser.screenshot(tmp_path / "marked.png")
+        rectangle = "(r => [r.left, r.top, r.right, r.bottom])({}.getBoundingClientRect())"
+        page = browser.run(rectangle.format("document.querySelector('.ll-page')"))
+        marks = [
+            browser.run(rectangle.format(f"document.querySelectorAll('.ll-here')[{i}]"))
+            for i in range(browser.run("document.querySelectorAll('.ll-here').length"))
+        ]
+        seen = np.asarray(Image.open(tmp_path / "marked.png").convert("RGB")).astype(int)
+        dark = seen.sum(axis=2) < 300
+        everywhere = dark[int(page[1]) + 3 : int(page[3]) - 3, int(page[0]) + 3 : int(page[2]) - 3].sum()
+        under = sum(dark[round(t) : round(b), round(x) : round(r)].sum() for x, t, r, b in marks)
+        evidence = sum(len(span.text) for span in ranking[0].evidence)
+        assert under / everywhere == pytest.approx(evidence / len(pages[0].text), abs=0.12)
+        for left, top, right, bottom in marks:  # yellow, with ink
+            inside = seen[round(top) + 1 : round(bottom) - 1, round(left) + 1 : round(right) - 1]
+            assert np.median(inside[:, :, 2]) < 130
+            assert (inside.sum(axis=2) < 300).any()
+
+        browser.run(
+            "[...document.querySelectorAll('.ll-onpages button')].find(b => b.textContent === 'changed').click()"
+        )
+        won = browser.run("[...document.querySelectorAll('.ll-page .ll-won')].map(e => Number(e.dataset.word))")
+        words = re.findall(r"\w+", pages[0].text)
+        assert [words[i] for i in won] == ["changed"]
+        assert browser.run("document.querySelector('.ll-here').hidden")
+        assert [one for one in browser.complaints() if not one.startswith("data:")] == []
+    finally:
+        browser.close()
