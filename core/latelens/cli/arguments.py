@@ -8,6 +8,7 @@ import importlib.util
 import math
 import os
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 from latelens._version import __version__
@@ -43,12 +44,14 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("the question is empty; put it first, in quotes")
     if os.path.lexists(parsed.question) and not any(map(os.path.lexists, parsed.files)):
         parser.error(f"the question comes first, then the files; {parsed.question!r} is a file")
-    for option in ("html", "plot"):
+    for option in ("html", "plot", "pdf"):
         target = getattr(parsed, option)
         if target is not None and (problem := _problem(target)):
             parser.error(f"argument --{option}: {problem}")
-    if parsed.html and parsed.plot and os.path.realpath(parsed.html) == os.path.realpath(parsed.plot):
-        parser.error(f"--html and --plot name the same file {parsed.html!r}; name two")
+    named = {option: target for option in ("html", "plot", "pdf") if (target := getattr(parsed, option))}
+    for one, other in combinations(named, 2):
+        if os.path.realpath(named[one]) == os.path.realpath(named[other]):
+            parser.error(f"--{one} and --{other} name the same file {named[one]!r}; name two")
     return parsed
 
 
@@ -73,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--why", action="store_true", help="print what each score is made of, word by word")
     add("--json", action="store_true", help="print JSON; positions are characters of the file's text")
     add("--html", metavar="FILE", help="write a report to look at in a browser")
+    add("--pdf", metavar="FILE", help="write a copy of the best passage's PDF with the evidence marked in it")
     add("--plot", metavar="FILE", help="write a picture of the best passage: .png, .svg or .pdf")
     add("--model", metavar="NAME", help=f"hub id or folder of a model (default here: {default_model()})")
     add("--min-score", metavar="SCORE", type=_score, help="leave out passages with a lower score")

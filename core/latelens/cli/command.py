@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import os
 import sys
 import warnings
@@ -16,14 +16,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from latelens.cli.arguments import default_model, parse_arguments
 from latelens.cli.files import FileText, FoundFiles, UnreadableFile, find_files, read_file
-from latelens.cli.output import as_json, check_plot, check_target, show, write_html, write_plot
+from latelens.cli.output import as_json, check_plot, check_target, show, write_html, write_pdf, write_plot
 from latelens.cli.search import Finding, Passage, cut, search
 from latelens.encoders import Encoder, load_encoder
 from latelens.encoders.cache import EmbeddingCache
+from latelens.pages.ocr import RapidReader
+from latelens.pages.words import WordReader
 from latelens.render.terminal.ranking import printable
 
 FOUND, NOTHING_FOUND, WRONG_INPUT, INTERRUPTED, OUTPUT_CLOSED = 0, 1, 2, 130, 141
-_WRITERS = {"html": write_html, "plot": write_plot}
+_WRITERS = {"html": write_html, "plot": write_plot, "pdf": write_pdf}
 
 
 class _WrongInput(Exception):
@@ -120,10 +122,11 @@ def _read(found: FoundFiles, encoding: str | None) -> list[FileText]:
     for note in found.notes:
         _say(note)
     files = []
+    word_reader = _word_reader()
     with _progress() as progress:
         for name in progress.track(found.names, description="Reading files"):
             try:
-                file = read_file(name, encoding=encoding)
+                file = read_file(name, encoding=encoding, word_reader=word_reader)
             except UnreadableFile as error:
                 _say(f"skipped {error}")
                 continue
@@ -133,6 +136,12 @@ def _read(found: FoundFiles, encoding: str | None) -> list[FileText]:
     if not files:
         raise _WrongInput("there is no file to search: name text, Markdown, HTML or PDF files")
     return files
+
+
+def _word_reader() -> WordReader | None:
+    """Reads scans, where the packages for it are installed."""
+    installed = all(importlib.util.find_spec(name) for name in ("rapidocr", "onnxruntime", "PIL"))
+    return RapidReader() if installed else None
 
 
 def _load(model: str) -> Encoder:

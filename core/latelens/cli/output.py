@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -11,9 +12,11 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
+from latelens.bridge.boxes import place_json
 from latelens.cli.files import STDIN
-from latelens.cli.search import Finding
+from latelens.cli.search import Finding, Passage
 from latelens.explanation.evidence import EvidenceSpan
+from latelens.pages.page import Page
 from latelens.render.ledger import ledger
 from latelens.render.terminal.ranking import format_ledger, format_ranking
 
@@ -58,7 +61,7 @@ def _describe(hit: Finding, rank: int, *, why: bool) -> dict[str, Any]:
         "mean_similarity": ranked.explanation.mean_similarity,
         "relevance": ranked.relevance,
         "complete": ranked.explanation.document.complete,
-        "evidence": [_describe_span(span, passage.start) for span in ranked.evidence],
+        "evidence": [_describe_span(span, passage) for span in ranked.evidence],
         "uncovered": list(ranked.explanation.uncovered),
     }
     if why:
@@ -74,7 +77,9 @@ def _describe(hit: Finding, rank: int, *, why: bool) -> dict[str, Any]:
     return described
 
 
-def _describe_span(span: EvidenceSpan, start: int) -> dict[str, Any]:
+def _describe_span(span: EvidenceSpan, passage: Passage) -> dict[str, Any]:
+    start = passage.start
+    place = passage.file.place_at(start + span.start, start + span.end)
     return {
         "start": start + span.start,
         "end": start + span.end,
@@ -84,6 +89,7 @@ def _describe_span(span: EvidenceSpan, start: int) -> dict[str, Any]:
         "query_words": list(span.query_words),
         "phrase_start": start + span.phrase_start,
         "phrase_end": start + span.phrase_end,
+        **({} if place is None else place_json(place)),
     }
 
 
@@ -136,7 +142,46 @@ def write_plot(hits: Sequence[Finding], target: str) -> None:
 
 
 def write_html(hits: Sequence[Finding], target: str) -> None:
-    """Write a report on all passages."""
+    """Write a report on all passages, with pictures of their pages where they have any."""
+    from latelens.render.html.pages import page_report
     from latelens.render.html.ranking import report
 
-    report([hit.ranked for hit in hits], names=[hit.passage.place for hit in hits]).save(target)
+    ranked, names = [hit.ranked for hit in hits], [hit.passage.place for hit in hits]
+    pages = [_page_of(hit.passage) for hit in hits]
+    if any(pages) and importlib.util.find_spec("PIL"):
+        page_report(ranked, pages, names=names).save(target)
+    else:
+        report(ranked, names=names).save(target)
+
+
+def _page_of(passage: Passage) -> Page | None:
+    """The page on which a passage begins."""
+    number = passage.file.page_at(passage.start)
+    return passage.file.paper[number - 1] if number and passage.file.name != STDIN else None
+
+
+def write_pdf(hits: Sequence[Finding], target: str) -> None:
+    """Write a copy of the PDF that the best passage is from, with the evidence of all its passages marked.
+
+    Raises
+    ------
+    ValueError
+        If no passage is from a PDF file, or the PDF cannot be marked.
+    ImportError
+        If pypdf is not installed.
+    """
+    from latelens.pages.marking import Mark, write_marks
+
+    paper = next((hit.passage.file for hit in hits if hit.passage.file.paper and hit.passage.file.name != STDIN), None)
+    if paper is None:
+        raise ValueError("--pdf marks passages of a PDF file, and none of those found is from one")
+    query = hits[0].ranked.explanation.query.text
+    marks = []
+    for rank, hit in enumerate(hits, start=1):
+        for span in hit.ranked.evidence if hit.passage.file is paper else ():
+            place = paper.place_at(hit.passage.start + span.start, hit.passage.start + span.end)
+            if place is not None:
+                answers = f"\nanswers: {', '.join(span.query_words)}" if span.query_words else ""
+                comment = f"{query}{answers}\nscore {span.score:.2f}, result {rank}"
+                marks.append(Mark(place, f"{rank}. {span.text}", comment, rank - 1))
+    write_marks(paper.paper, marks, target, heading=f"Evidence: {query}")

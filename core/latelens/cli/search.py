@@ -10,6 +10,7 @@ from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
 from latelens.explanation.evidence import find_evidence
 from latelens.explanation.results import Ranked
+from latelens.pages.geometry import around, in_words
 from latelens.ranking import rerank
 from latelens.text.passages import split_passages
 
@@ -33,10 +34,11 @@ class Passage:
 
     @property
     def place(self) -> str:
-        """Where to find it: ``manual.pdf, page 3`` or ``notes.txt:12``."""
+        """Where to find it: ``manual.pdf, page 3, upper half`` or ``notes.txt:12``."""
         name = "(standard input)" if self.file.name == "-" else self.file.name
         if page := self.file.page_at(self.start):
-            return f"{name}, page {page}"
+            place = self.file.place_at(self.start, self.end)
+            return f"{name}, page {page}, {in_words(around(place.boxes))}" if place else f"{name}, page {page}"
         line = self.file.line_at(self.start)
         return f"{name}:{line}" if line else name
 

@@ -71,7 +71,7 @@ def test_pages_of_a_pdf_are_named(notes, capsys):
     Path("paper.pdf").write_bytes(tiny_pdf("It rains.", "", "Herds eat grass."))
     assert main(["eat grass", "paper.pdf", "-n", "1"]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("1. paper.pdf, page 3  score 3.00")
+    assert said.out.startswith("1. paper.pdf, page 3, upper half, left  score 3.00")
     assert said.err == "latelens: paper.pdf: no text layer on page 2 of 3: not read\n"
     assert main(["eat grass", "paper.pdf", "-n", "1", "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["results"]

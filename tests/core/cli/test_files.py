@@ -12,7 +12,7 @@ from tiny_pdf import tiny_pdf
 
 from latelens.cli.files import UnreadableFile, find_files, read_file, reading
 from latelens.cli.files.html import looks_like_html, read_html
-from latelens.cli.files.pdf import _numbers
+from latelens.pages.numbers import page_numbers
 
 
 @pytest.mark.parametrize("name", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
@@ -125,7 +125,7 @@ def test_pages_of_a_pdf_are_known_and_those_without_text_are_said(tmp_path):
     assert read.text == "First page.\nSecond line.\f\fThird page."
     assert [read.page_at(read.text.index(word)) for word in ("First", "Second", "Third")] == [1, 1, 3]
     assert read.notes == ("no text layer on page 2 of 3: not read",)
-    assert _numbers([1, 2, 3, 7]) == "pages 1-3, 7"
+    assert page_numbers([1, 2, 3, 7]) == "pages 1-3, 7"
 
 
 def test_real_papers_are_read_page_by_page(shared_data):
@@ -137,11 +137,11 @@ def test_real_papers_are_read_page_by_page(shared_data):
     assert not set("\r\x02\ufffe") & set(read.text)
 
 
-@pytest.mark.parametrize(("package", "name"), [("bs4", "a.html"), ("pypdfium2", "a.pdf")])
-def test_a_missing_package_names_the_command_to_run(tmp_path, monkeypatch, package, name):
+@pytest.mark.parametrize(("package", "name", "extra"), [("bs4", "a.html", "files"), ("pypdfium2", "a.pdf", "pdf")])
+def test_a_missing_package_names_the_command_to_run(tmp_path, monkeypatch, package, name, extra):
     monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / name).write_text("text")
-    with pytest.raises(ImportError, match=r"pip install 'latelens\[files\]'"):
+    with pytest.raises(ImportError, match=rf"pip install 'latelens\[{extra}\]'"):
         read_file(str(tmp_path / name))
 
 

@@ -6,14 +6,17 @@ import os
 import stat
 import sys
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from latelens.cli.files.decoding import decode
 from latelens.cli.files.finding import STDIN
 from latelens.cli.files.html import SUFFIXES, looks_like_html, read_html
-from latelens.cli.files.pdf import read_pdf
+from latelens.cli.files.pdf import joined, read_pdf
+from latelens.pages.locating import Place, Spot
+from latelens.pages.page import Page
+from latelens.pages.words import WordReader
 
 # More than any document has; an endless device would fill the memory.
 MAX_BYTES = 256 * 2**20
@@ -43,6 +46,8 @@ class FileText:
         Whether the file's lines are the text's lines.
     notes
         What a reader must know: characters replaced, pages without text.
+    paper
+        The pages of a PDF, with the boxes of their words.
     """
 
     name: str
@@ -50,10 +55,20 @@ class FileText:
     pages: tuple[int, ...] = ()
     numbered: bool = False
     notes: tuple[str, ...] = ()
+    paper: tuple[Page, ...] = field(default=(), repr=False)
 
     def page_at(self, position: int) -> int | None:
         """Page, from 1, of a character; None where there are no pages."""
         return bisect_right(self.pages, position) or None
+
+    def place_at(self, start: int, end: int) -> Place | None:
+        """Where on the pages of a PDF a span of the text stands; None for white space and where there are no pages."""
+        spots = []
+        for page, begins in zip(self.paper, self.pages, strict=False):
+            low, high = max(start - begins, 0), min(end - begins, len(page.text))
+            if low < high and (boxes := page.boxes_of(low, high)):
+                spots.append(Spot(page.number, ((low, high),), boxes))
+        return Place(tuple(spots), 1.0) if spots else None
 
     def line_at(self, position: int) -> int | None:
         """Line, from 1, of a character; None where the file's lines are others."""
@@ -63,11 +78,12 @@ class FileText:
         return 1 + before.count("\n") + before.count("\r") - before.count("\r\n")
 
 
-def read_file(name: str, *, encoding: str | None = None) -> FileText:
+def read_file(name: str, *, encoding: str | None = None, word_reader: WordReader | None = None) -> FileText:
     """Read a text, Markdown, HTML or PDF file; ``"-"`` is standard input.
 
     PDF and HTML are known by their first bytes, or their suffix. `encoding` is for text and HTML without a byte
-    order mark; without it, they are UTF-8 unless an HTML page says otherwise.
+    order mark; without it, they are UTF-8 unless an HTML page says otherwise. `word_reader` reads pages of a PDF that
+    have no text layer.
 
     Raises
     ------
@@ -77,18 +93,19 @@ def read_file(name: str, *, encoding: str | None = None) -> FileText:
         If a package is missing; the message names the command to run.
     """
     try:
-        return _read(name, _bytes(name), encoding)
+        return _read(name, _bytes(name), encoding, word_reader)
     except OSError as error:
         raise UnreadableFile(f"{name}: {error.strerror or error}") from error
     except ValueError as error:
         raise UnreadableFile(f"{name}: {error}") from error
 
 
-def _read(name: str, data: bytes, encoding: str | None) -> FileText:
+def _read(name: str, data: bytes, encoding: str | None, word_reader: WordReader | None) -> FileText:
     suffix = Path(name).suffix.lower()
     if b"%PDF-" in data[:1024] or (suffix == ".pdf" and data):
-        text, pages, note = read_pdf(data)
-        return FileText(name, text, pages=pages, notes=(note,) if note else ())
+        paper, notes = read_pdf(data, name=name, word_reader=word_reader)
+        text, starts = joined(paper)
+        return FileText(name, text, pages=starts, notes=notes, paper=tuple(paper))
     html = suffix in SUFFIXES or looks_like_html(data)
     text, note = (read_html if html else decode)(data, encoding=encoding)
     notes = (note,) if note else ()
