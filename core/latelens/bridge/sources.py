@@ -21,7 +21,7 @@ _PAGES = ("page_label", "page_number")
 
 def source_of(text: str, id: object, metadata: Mapping[str, Any], start: object) -> Source:
     """A chunk as a source of citations; `start` is where it says that it begins in its document."""
-    return Source(text, _said(id), name_of(metadata), link_of(metadata), start_of(start), file_page(metadata))
+    return Source(text, _said(id), name_of(metadata), link_of(metadata), start_of(start), file=file_page(metadata))
 
 
 def name_of(metadata: Mapping[str, Any]) -> str | None:

@@ -30,7 +30,7 @@ class AnswersReport:
         worst = sorted(self.scores.scores, key=lambda score: 2.0 if score.supported is None else score.supported)
         answers = "".join(_answer(score) for score in worst)
         body = f"<style>{_STYLE}</style><h1>{escape(self.title)}</h1>{_means(self.scores)}<h2>Answers</h2>{answers}"
-        return whole_page(body, title=self.title, script=resource("answer.js"))
+        return whole_page(body, title=self.title, scripts=[resource("answer.js")])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page, in UTF-8, and say where."""
