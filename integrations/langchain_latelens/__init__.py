@@ -9,7 +9,8 @@ try:
     from langchain_latelens.documents import to_chunks
     from langchain_latelens.evidence import read_evidence, strip_evidence
     from langchain_latelens.pages import PdfPagesLoader
-    from langchain_latelens.reranker import LateInteractionRerank, RerankedRetriever
+    from langchain_latelens.reranked_retriever import RerankedRetriever
+    from langchain_latelens.reranker import LateInteractionRerank
     from langchain_latelens.retriever import LateInteractionRetriever
     from langchain_latelens.stages import first_stage
     from langchain_latelens.tool import create_evidence_tool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -151,6 +152,22 @@ def test_what_a_base_retriever_would_drop_is_refused(base: Any) -> None:
     retriever = LateInteractionRerank(model=FakeEncoder()).as_retriever(base)
     with pytest.raises(TypeError, match="a call takes explain, min_relevance, min_score, top_n, got 'filter'"):
         retriever.invoke(QUERY, filter={"owner": "a"})
+
+
+def test_what_a_retriever_behind_a_compression_retriever_would_drop_is_refused() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from langchain_classic.retrievers import ContextualCompressionRetriever
+    reranker = LateInteractionRerank(model=FakeEncoder())
+    only = {"filter": lambda document: document.metadata["owner"] == "a"}
+    for base, taken in ((store().as_retriever(), True), (Plain(), False)):
+        between = ContextualCompressionRetriever(base_compressor=reranker, base_retriever=base)
+        for retriever in (reranker.as_retriever(between), reranker.as_retriever(reranker.as_retriever(base))):
+            if taken:
+                assert owners(retriever.invoke(QUERY, **only)) == {"a"}
+            else:
+                with pytest.raises(TypeError, match="got 'filter'"):
+                    retriever.invoke(QUERY, **only)
 
 
 def test_what_a_base_retriever_names_is_passed_on() -> None:
