@@ -123,6 +123,8 @@ def callables() -> dict[str, list[Any]]:
             langchain.LateInteractionRetriever.from_documents,
             llama_index.LateInteractionRetriever.from_nodes,
         ],
+        "LateInteractionVectorStore": [adapter.LateInteractionVectorStore for adapter in adapters],
+        "create_evidence_tool": [adapter.create_evidence_tool for adapter in adapters],
         "attach_citations": [adapter.attach_citations for adapter in adapters],
         "Attributor": [Attributor],
         "TwoStage": [TwoStage],
