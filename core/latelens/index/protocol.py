@@ -196,6 +196,10 @@ class Index(Searcher, Protocol):
         """Delete all chunks of a document and return how many there were."""
         ...
 
+    def rows(self, ids: Sequence[str]) -> list[TokenEmbeddings | None]:
+        """The stored rows of the chunks with these ids, None where there are none."""
+        ...
+
     def count(self) -> int:
         """How many chunks there are."""
         ...

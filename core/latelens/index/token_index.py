@@ -126,6 +126,10 @@ class TokenIndex(ABC):
         """The chunks with these ids, None where there is none."""
 
     @abstractmethod
+    def rows(self, ids: Sequence[str]) -> list[TokenEmbeddings | None]:
+        """The stored rows of the chunks with these ids, with the text that they are of; None where there are none."""
+
+    @abstractmethod
     def count(self) -> int:
         """How many chunks there are."""
 

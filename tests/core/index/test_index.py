@@ -427,6 +427,20 @@ def test_vectors_of_a_real_model_come_back_exactly(kind: Kind, offline: Any, tmp
             assert math.fsum(match.similarity for match in hit.explanation.matches) == hit.score
 
 
+def test_stored_rows_are_read_by_id(index: TokenIndex, encoder: FakeEncoder) -> None:
+    index.add(TALES)
+    fox, missing, dog = index.rows(["fox", "no such", "dog"])
+    assert missing is None
+    assert index.rows([]) == []
+    for chunk, rows in ((TALES[0], fox), (TALES[1], dog)):
+        (encoded,) = encoder.encode_documents([chunk.text])
+        assert (rows.text, rows.tokens) == (chunk.text, encoded.tokens)
+        assert rows.vectors.tolist() == encoded.vectors.tolist()
+        assert rows.spans.tolist() == encoded.spans.tolist()
+    with pytest.raises(TypeError, match="put one id in a list"):
+        index.rows("fox")
+
+
 def test_more_hits_than_there_are_chunks_cannot_be_found(kind: Kind, index: TokenIndex) -> None:
     index.add(TALES)
     hits = index.search("fox", 1000)

@@ -111,12 +111,11 @@ class ExactIndex(TokenIndex):
 
     def get(self, ids: Sequence[str]) -> list[Chunk | None]:
         """The chunks with these ids, None where there is none."""
-        check_ids(ids)
-        self._refresh()
-        with self._state:
-            where = self._where()
-            places = [where.get(id_) for id_ in ids]
-        return [None if place is None else place[0].chunk(place[1]) for place in places]
+        return [None if place is None else place[0].chunk(place[1]) for place in self._places_of(ids)]
+
+    def rows(self, ids: Sequence[str]) -> list[TokenEmbeddings | None]:
+        """The stored rows of the chunks with these ids, with the text that they are of; None where there are none."""
+        return [None if place is None else place[0].document(place[1]) for place in self._places_of(ids)]
 
     def count(self) -> int:
         """How many chunks there are."""
@@ -256,6 +255,13 @@ class ExactIndex(TokenIndex):
             self._locate([part])
         if self._folder is not None:
             self._folder.sweep(self._parts)
+
+    def _places_of(self, ids: Sequence[str]) -> list[Place | None]:
+        check_ids(ids)
+        self._refresh()
+        with self._state:
+            where = self._where()
+            return [where.get(id_) for id_ in ids]
 
     def _where(self) -> dict[str, Place]:
         """The place of each chunk that counts, by id."""

@@ -8,15 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.arguments import check_count, check_ids
 from latelens.index.filters import Condition
 from latelens.index.lance.build import index_vectors, index_words, many_files, merge_files, pays
 from latelens.index.lance.search import Search
-from latelens.index.lance.table import CHUNK, Snapshot, Table, among, chunk_of, has_text_index, of_document
+from latelens.index.lance.table import CHUNK, Snapshot, Table, among, chunk_of, has_text_index, of_document, unpack
 from latelens.index.protocol import Chunk, Filter, Hit
 from latelens.index.token_index import TokenIndex, refuse_changed
+from latelens.serialize import from_bytes
 
 _SLICE = 1000  # chunks to read at a time
 
@@ -148,6 +151,22 @@ class LanceIndex(TokenIndex):
         check_ids(ids)
         found = {row["id"]: chunk_of(row) for row in self._rows_of(ids, CHUNK)}
         return [found.get(id_) for id_ in ids]
+
+    def rows(self, ids: Sequence[str]) -> list[TokenEmbeddings | None]:
+        """The stored rows of the chunks with these ids, with the text that they are of; None where there are none."""
+        check_ids(ids)
+        snapshot = self._table.snapshot()
+        if snapshot is None or not ids:
+            return [None for _ in ids]
+        columns = snapshot.table.search().where(among("id", dict.fromkeys(ids)))
+        found = columns.select(["id", "text", "labels", "vectors"]).to_arrow()
+        packed = unpack(found["vectors"], self.encoder.dim)
+        kept = found.select(["id", "text", "labels"]).to_pylist()
+        rows = {
+            row["id"]: from_bytes(row["labels"], row["text"], vectors=np.asarray(packed.values[start:end]))
+            for row, start, end in zip(kept, packed.offsets[:-1], packed.offsets[1:], strict=True)
+        }
+        return [rows.get(id_) for id_ in ids]
 
     def replace_document(self, document_id: str, chunks: Iterable[Chunk]) -> int:
         """As in every index; then the index is made anew if that pays."""

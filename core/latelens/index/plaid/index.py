@@ -145,6 +145,13 @@ class PlaidIndex(TokenIndex):
             found = view.chunks(ids)
         return [found.get(id) for id in ids]
 
+    def rows(self, ids: Sequence[str]) -> list[TokenEmbeddings | None]:
+        """The stored rows of the chunks with these ids; None where there are none, as for all that PLAID holds."""
+        check_ids(ids)
+        with self._store.reading() as view:
+            found = view.rows_by_id(ids)
+        return [found.get(id) for id in ids]
+
     def count(self) -> int:
         """How many chunks there are."""
         with self._store.reading() as view:

@@ -110,6 +110,11 @@ class View:
         found = self._select("SELECT seq, text, rows FROM chunks WHERE seq IN", seqs)
         return {seq: from_bytes(rows, text) for seq, text, rows in found}
 
+    def rows_by_id(self, ids: Sequence[str]) -> dict[str, TokenEmbeddings]:
+        """Rows of those that wait, by id."""
+        found = self._select("SELECT id, text, rows FROM chunks WHERE rows IS NOT NULL AND id IN", ids)
+        return {id: from_bytes(rows, text) for id, text, rows in found}
+
     def matching(self, condition: Condition) -> tuple[list[int], list[int]]:
         """``seq`` of the waiting chunks and ``position`` of the others that fulfil a condition."""
         waiting: list[int] = []

@@ -36,6 +36,7 @@ from latelens.index.qdrant.points import (
     point_ids,
     point_of,
     requests,
+    rows_of,
 )
 from latelens.index.qdrant.storage import POOLED, ROWS, QdrantStorage
 from latelens.index.scoring import TOLERANCE, may_be_best
@@ -130,6 +131,15 @@ class QdrantIndex(TokenIndex):
         check_ids(ids)
         records = self._records(ids, CHUNK_FIELDS)
         found = {chunk.id: chunk for chunk in map(chunk_of, records)}
+        return [found.get(id) for id in ids]
+
+    def rows(self, ids: Sequence[str]) -> list[TokenEmbeddings | None]:
+        """The stored rows of the chunks with these ids, with the text that they are of; None where there are none."""
+        check_ids(ids)
+        found: dict[str, TokenEmbeddings] = {}
+        for some in _groups(dict.fromkeys(ids), _FETCHED):
+            records = self._records(some, HIT_FIELDS, [ROWS])
+            found |= {str((record.payload or {})["id"]): rows_of(record) for record in records}
         return [found.get(id) for id in ids]
 
     def count(self) -> int:
@@ -281,12 +291,14 @@ class QdrantIndex(TokenIndex):
         first = models.Prefetch(query=rows, using=POOLED, limit=many, filter=allowed, params=quantized)
         return {**asked, "prefetch": [first]}
 
-    def _records(self, ids: Sequence[str], fields: list[str]) -> list[models.Record]:
+    def _records(self, ids: Sequence[str], fields: list[str], vectors: list[str] | bool = False) -> list[models.Record]:
         """The points of chunks that count."""
 
         def read(journal: Journal) -> list[models.Record]:
             groups = _groups((point for id in ids for point in point_ids(id)), _IDS)
-            found = [record for points in groups for record in self._points.fetch(points, [*fields, "version"])]
+            found = [
+                record for points in groups for record in self._points.fetch(points, [*fields, "version"], vectors)
+            ]
             return [record for record in found if not journal.hides(record)]
 
         return self._points.steady(read) if ids else []

@@ -74,11 +74,15 @@ def chunk_of(record: models.Record) -> Chunk:
 
 def hit_of(query: TokenEmbeddings, record: models.Record) -> Hit:
     """Score and explain a point that came with `HIT_FIELDS` and its whole rows."""
-    chunk = chunk_of(record)
+    return Hit(chunk_of(record), explain(query, rows_of(record)))
+
+
+def rows_of(record: models.Record) -> TokenEmbeddings:
+    """The rows of a point that came with `HIT_FIELDS` and its whole rows."""
     stored: Any = record.vector
-    vectors = np.array(stored[ROWS], dtype=np.float32)
-    labels = zlib.decompress(base64.b64decode((record.payload or {})["rows"]))
-    return Hit(chunk, explain(query, from_bytes(labels, chunk.text, vectors=vectors)))
+    payload = record.payload or {}
+    labels = zlib.decompress(base64.b64decode(payload["rows"]))
+    return from_bytes(labels, payload["text"], vectors=np.array(stored[ROWS], dtype=np.float32))
 
 
 def requests(points: Iterable[models.PointStruct]) -> Iterator[list[models.PointStruct]]:

@@ -13,7 +13,7 @@ from latelens.encoders.cached import cached
 from latelens.explanation.matches import Explanation, explain
 from latelens.index.arguments import check_count
 from latelens.index.filters import Condition, matches, parse_filter
-from latelens.index.protocol import Filter, Hit, Searcher
+from latelens.index.protocol import Chunk, Filter, Hit, Index, Searcher
 from latelens.index.stages.cross_encoder import CrossEncoderStage, PairScorer
 from latelens.index.stages.first_stage import Candidate, FirstStage
 from latelens.index.token_index import ranked
@@ -35,6 +35,10 @@ class TwoStage:
         From `load_encoder`.
     candidates
         How many to ask of the first stage; at least as many as a search wants.
+    rows
+        An index of the same encoder that holds the candidates' rows under the same ids, as `ExactIndex` or
+        `LanceIndex` beside a database that finds them: they are then not encoded again. Rows of another text than the
+        candidate's, which was changed in the database, are stale: the candidate is encoded.
     cache
         True keeps embeddings in memory, False encodes anew, a path keeps them in a folder too.
     cross_encoder
@@ -53,6 +57,7 @@ class TwoStage:
         cache: CacheSetting = True,
         cross_encoder: str | PairScorer | None = None,
         read_again: int = 20,
+        rows: Index | None = None,
     ) -> None:
         if not callable(getattr(encoder, "encode_queries", None)):
             raise TypeError(f"encoder must come from load_encoder, got {type(encoder).__name__}: {encoder!r:.80}")
@@ -61,6 +66,7 @@ class TwoStage:
         check_count("candidates", candidates)
         check_count("read_again", read_again)
         self.candidates, self.read_again = candidates, read_again
+        self._rows = _checked_rows(rows, encoder)
         self._encoder = cached(encoder, open_cache(cache))
         self._cross_encoder = None if cross_encoder is None else CrossEncoderStage(cross_encoder)
 
@@ -120,13 +126,33 @@ class TwoStage:
 
     def _explain(self, query: TokenEmbeddings, candidates: Sequence[Candidate]) -> list[Explanation]:
         known = [candidate.explanation if self._is_ours(candidate) else None for candidate in candidates]
-        texts = [found.chunk.text for found, have in zip(candidates, known, strict=True) if have is None]
-        rows = iter(self._encoder.encode_documents(texts) if texts else [])
+        missing = [candidate.chunk for candidate, have in zip(candidates, known, strict=True) if have is None]
+        rows = iter(self._rows_of(missing))
         return [have or explain(query, next(rows)) for have in known]
+
+    def _rows_of(self, chunks: Sequence[Chunk]) -> list[TokenEmbeddings]:
+        """Stored rows where they are of the chunk's text; the others are encoded."""
+        stored = [None for _ in chunks] if self._rows is None else self._rows.rows([chunk.id for chunk in chunks])
+        pairs = zip(chunks, stored, strict=True)
+        fresh = [None if rows is None or rows.text != chunk.text else rows for chunk, rows in pairs]
+        texts = [chunk.text for chunk, rows in zip(chunks, fresh, strict=True) if rows is None]
+        encoded = iter(self._encoder.encode_documents(texts) if texts else [])
+        return [next(encoded) if rows is None else rows for rows in fresh]
 
     def _is_ours(self, candidate: Candidate) -> bool:
         first = self.first_stage
         return candidate.explanation is not None and isinstance(first, _Searched) and first.shares(self.encoder)
+
+
+def _checked_rows(rows: Index | None, encoder: Encoder) -> Index | None:
+    if rows is not None and not isinstance(rows, Index):
+        raise TypeError(f"rows must be an index of latelens.index, got {type(rows).__name__}: {rows!r:.80}")
+    if rows is not None and rows.encoder.fingerprint != encoder.fingerprint:
+        raise ValueError(
+            f"rows are of {rows.encoder.name!r} (fingerprint {rows.encoder.fingerprint[:12]}), and the encoder is "
+            f"{encoder.name!r} (fingerprint {encoder.fingerprint[:12]}): their vectors do not compare"
+        )
+    return rows
 
 
 class _Searched:
