@@ -7,6 +7,7 @@ try:
     from langchain_latelens.chain import AttachCitations
     from langchain_latelens.citations import attach_citations, read_attribution, strip_citations
     from langchain_latelens.documents import to_chunks
+    from langchain_latelens.embeddings import LateInteractionEmbeddings
     from langchain_latelens.evidence import read_evidence, strip_evidence
     from langchain_latelens.pages import PdfPagesLoader
     from langchain_latelens.reranked_retriever import RerankedRetriever
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AttachCitations",
     "EvidenceCitationMiddleware",
+    "LateInteractionEmbeddings",
     "LateInteractionRerank",
     "LateInteractionRetriever",
     "LateInteractionVectorStore",

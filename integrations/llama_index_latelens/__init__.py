@@ -3,6 +3,7 @@
 try:
     from llama_index_latelens.boxes import add_boxes
     from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations
+    from llama_index_latelens.embeddings import LateInteractionEmbeddings
     from llama_index_latelens.evidence import read_evidence, strip_evidence
     from llama_index_latelens.nodes import to_chunks
     from llama_index_latelens.pages import PdfPagesReader
@@ -23,6 +24,7 @@ except ModuleNotFoundError as error:
 __all__ = [
     "EvidenceCitationQueryEngine",
     "EvidenceCollector",
+    "LateInteractionEmbeddings",
     "LateInteractionRerank",
     "LateInteractionRetriever",
     "LateInteractionVectorStore",

@@ -1,0 +1,36 @@
+"""`LateInteractionEmbeddings`: any vector store of LangChain as the first of two stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.embeddings import Embeddings
+
+from latelens.bridge.embedding import OneVector
+from latelens.encoders import DEFAULT_MODEL
+
+
+class LateInteractionEmbeddings(Embeddings):
+    """One vector a text, the mean of its rows, for a database that knows no late interaction.
+
+    The vector only finds candidates: ``TwoStage(first_stage(store), encoder)`` scores them exactly and explains. A
+    dense model of yours may find them as well or better.
+
+    Parameters
+    ----------
+    model
+        What `latelens.load_encoder` takes, or a loaded model: the one that scores.
+    batch_size, device
+        As in `LateInteractionRerank`.
+    """
+
+    def __init__(self, model: Any = DEFAULT_MODEL, *, batch_size: int | None = None, device: str | None = None) -> None:
+        self._made = OneVector(model, batch_size=batch_size, device=device)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """A vector for each document."""
+        return self._made.documents(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a question, which the model encodes otherwise than a document."""
+        return self._made.query(text)
