@@ -21,12 +21,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--corpus", type=int, nargs=2, default=[60, 12], help="documents, and updates of them (long: 2000 200)"
     )
+    parser.addoption("--campaign", type=int, default=1, help="how many times as much tests/campaigns try (long: 50)")
 
 
 @pytest.fixture(scope="session")
 def offline() -> Encoder:
     """The packaged model: for tests in which meaning counts."""
     return load_encoder("offline/all-MiniLM-L6-v2")
+
+
+@pytest.fixture(scope="session")
+def campaign(pytestconfig: pytest.Config) -> int:
+    """How many times as much as in its short form a campaign tries."""
+    return int(pytestconfig.getoption("--campaign"))
 
 
 @pytest.fixture(scope="session")

@@ -69,9 +69,14 @@ def check_texts(name: str, texts: Sequence[str]) -> None:
 
 def check_number(name: str, value: object, least: float = -math.inf, most: float = math.inf) -> None:
     """Refuse what is no finite number from `least` to `most`."""
-    if isinstance(value, int | float) and abs(value) < math.inf and least <= value <= most:
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) < math.inf
+        and least <= value <= most
+    ):
         return
-    if isinstance(value, bytes | str) or not hasattr(value, "__float__") or getattr(value, "shape", None):
+    if isinstance(value, bool | bytes | str) or not hasattr(value, "__float__") or getattr(value, "shape", None):
         raise TypeError(f"{name} must be a number or None, got {described(value)}")
     if not (hasattr(value, "dtype") and math.isfinite(float(value)) and least <= value <= most):  # type: ignore[operator]
         between = "a finite number" if least == -math.inf else f"between {least:g} and {most:g}"

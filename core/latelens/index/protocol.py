@@ -64,7 +64,7 @@ class Chunk:
         try:
             return json.dumps(dict(self.metadata), ensure_ascii=False, allow_nan=False, sort_keys=True)
         except (TypeError, ValueError, RecursionError) as error:
-            wrong = {key: value for key, value in self.metadata.items() if not _is_json(key, value)}
+            wrong = {key: value for key, value in self.metadata.items() if not _is_json(key, value)} or self.metadata
             keys, values = ", ".join(map(repr, wrong)), ", ".join(map(described, wrong.values()))
             raise ValueError(
                 f"the metadata under {keys} is no JSON (got {values}), of chunk {self.id!r}: keep strings, finite "
