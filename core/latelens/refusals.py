@@ -59,7 +59,7 @@ def check_is(name: str, value: object, kind: type[Any] | tuple[type[Any], ...], 
 def check_texts(name: str, texts: Sequence[str]) -> None:
     """Refuse one text in place of several, whose characters would be taken for texts, and what are no texts."""
     if isinstance(texts, str):
-        raise TypeError(f"{name} must be a sequence of str, got the str {shown(texts)}; put one in a list")
+        raise TypeError(f"{name} must be a sequence of str, got one str: {shown(texts)}; put it in a list")
     if isinstance(texts, bytes | Mapping) or not hasattr(texts, "__len__") or not hasattr(texts, "__getitem__"):
         raise TypeError(f"{name} must be a sequence of str, got {described(texts)}")
     for i, text in enumerate(texts):

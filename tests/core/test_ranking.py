@@ -81,7 +81,7 @@ def test_wrong_arguments_are_refused(query: Any, options: dict[str, Any], error:
 
 
 def test_documents_that_are_one_string_or_no_strings_are_refused(offline: Encoder) -> None:
-    with pytest.raises(TypeError, match="put one in a list"):
+    with pytest.raises(TypeError, match="put it in a list"):
         rerank("q", "one string", offline)
     with pytest.raises(TypeError, match=r"\[1\] must be a str, got NoneType"):
         rerank("q", ["a", None], offline)  # type: ignore[list-item]

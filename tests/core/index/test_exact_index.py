@@ -518,7 +518,7 @@ def test_an_index_says_what_it_is(encoder: FakeEncoder) -> None:
 
 @pytest.mark.parametrize("call", [ExactIndex.get, ExactIndex.delete])
 def test_one_id_is_not_taken_for_many(encoder: FakeEncoder, call: object) -> None:
-    with pytest.raises(TypeError, match="put one in a list"):
+    with pytest.raises(TypeError, match="put it in a list"):
         call(ExactIndex(encoder), "c1")
 
 

@@ -470,7 +470,7 @@ def test_many_queries_find_what_each_finds_alone(index: TokenIndex) -> None:
         assert [(hit.chunk, hit.score) for hit in hits] == [(hit.chunk, hit.score) for hit in alone]
         assert all(hit.explanation.query.text == query for hit in hits)
     assert index.search_many([]) == []
-    with pytest.raises(TypeError, match="put one in a list"):
+    with pytest.raises(TypeError, match="put it in a list"):
         index.search_many("fox")
 
 

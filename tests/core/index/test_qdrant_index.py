@@ -571,5 +571,5 @@ def test_what_is_no_client_is_refused(client: Any, encoder: FakeEncoder) -> None
 def test_one_id_is_not_a_list_of_ids(client: QdrantClient, encoder: FakeEncoder) -> None:
     index = QdrantIndex(encoder, client, "c")
     for ask in (index.get, index.delete):
-        with pytest.raises(TypeError, match="got the str 'fox'; put one in a list"):
+        with pytest.raises(TypeError, match="got one str: 'fox'; put it in a list"):
             ask("fox")

@@ -271,7 +271,7 @@ def test_wrong_searches_are_refused() -> None:
     stages = TwoStage(BM25(CHUNKS), FakeEncoder())
     with pytest.raises(ValueError, match="k must be an int of at least 1, got 0"):
         stages.search(QUERY, 0)
-    with pytest.raises(TypeError, match="put one in a list"):
+    with pytest.raises(TypeError, match="put it in a list"):
         stages.search_many(QUERY)
     with pytest.raises(TypeError, match=r"queries\[0\] must be a str, got int: 7"):
         stages.search(7)  # type: ignore[arg-type]
