@@ -19,9 +19,10 @@ from latelens.explanation.matches import explain
 from latelens.explanation.relevance import relevance as relevance_of
 from latelens.ranking import calibration_of
 
-# Of the score, and of the share of the words that nothing bears: chosen with those of `borne`, see `Label`s in
-# tests/benchmarks/attribution_kinds.py.
-_CORROBORATED, _NO_EVIDENCE, _ABSENT = 0.45, 0.25, 0.38
+# Of the score, and of the share of the words that nothing bears; chosen on the same halves as the numbers of `borne`.
+# Beside the exact checks, which flag 9 % of the attributable claims of generated search and 38 % of its others, these
+# flag 7 and 27 % more. Without a bound on absent words, "Dogs must wait outside." corroborates "Dogs fly.".
+_CORROBORATED, _NO_EVIDENCE, _ABSENT = 0.42, 0.2, 0.38
 _MISSING = "not in the evidence: "
 
 

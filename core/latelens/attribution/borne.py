@@ -31,7 +31,7 @@ _NUMBER = 1
 # A sentence that holds a number must bear the words around it this well, beside the sentence that bears them best:
 # "Lunch costs eleven euros" does not bear "Guided tours start at eleven". A word that is n words away counts .8^n.
 # One that bears the claim without its numbers about as well as any does hold them, too.
-_SAME_WORDS, _NEAR, _SAME_CLAIM = 0.7, 0.8, 0.9
+_SAME_WORDS, _NEAR, _SAME_CLAIM = 0.65, 0.8, 0.9
 
 
 @dataclass(frozen=True, eq=False)

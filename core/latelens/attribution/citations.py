@@ -111,7 +111,8 @@ class Claim:
         Best first.
     nearest
         Of a claim without evidence, the sentence that is most like it, for a reader to check: it does not bear the
-        claim. None for other claims, and where no source has a sentence.
+        claim. None for other claims, where no source has a sentence, and where the attribution travelled without its
+        sources' texts; it does not count when claims are compared.
     """
 
     start: int
@@ -122,7 +123,7 @@ class Claim:
     reasons: tuple[str, ...] = ()
     support: float | None = None
     citations: tuple[Citation, ...] = ()
-    nearest: Citation | None = None
+    nearest: Citation | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,9 @@ def to_json(attribution: Attribution, *, source_texts: bool = True) -> dict[str,
     written = {"version": VERSION, **_builtin(asdict(attribution))}
     if not source_texts:
         written["sources"] = _builtin([without_text(source) for source in attribution.sources])
+        written["claims"] = [{**claim, "nearest": None} for claim in written["claims"]]  # it quotes what nobody cited
     citations = [citation for claim in written["claims"] for citation in claim["citations"]]
+    citations += [claim["nearest"] for claim in written["claims"] if claim["nearest"]]
     for item in (*written["sources"], *citations):
         for key in _PAGE_KEYS:
             if not item.get(key, True):

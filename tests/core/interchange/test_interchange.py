@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latelens.attribution import Attribution, Citation, Claim, Source
+from latelens.attribution import Attribution, Citation, Claim, Source, attribute
 from latelens.interchange import (
     from_anthropic_citations,
     from_google_grounding,
@@ -333,3 +333,20 @@ def test_without_the_texts_of_its_sources_an_attribution_is_equal_once_they_are_
     blank = from_json(written)
     assert blank.claims == attribution.claims
     assert [len(source.text) for source in blank.sources] == [len(source.text) for source in attribution.sources]
+
+
+def test_shown_metadata_and_the_nearest_sentence_come_back(offline):
+    source = Source("The notes describe how a machine computes.", shown={"author": "Ada Lovelace"})
+    found = attribute("The author is Ada Lovelace. Interest rates rose sharply.", [source], offline)
+    assert [citation.key for citation in found.citations] == ["author"]
+    again = from_json(json.loads(json.dumps(to_json(found))))
+    assert again == found
+    assert again.claims[1].nearest == found.claims[1].nearest is not None
+    light = from_json(to_json(found, source_texts=False))
+    assert (light.citations, light.claims[1].nearest) == (found.citations, None)
+    assert not any(block.get("citations") for block in to_anthropic_citations(found))
+    assert to_google_grounding(found)["groundingSupports"] == []
+    broken = to_json(found)
+    broken["sources"][0]["shown"] = {}
+    with pytest.raises(ValueError, match="names the metadata 'author', which was not shown with the source"):
+        from_json(broken)
