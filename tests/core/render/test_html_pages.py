@@ -11,8 +11,9 @@ from browser import Page as Browser
 from made_pdfs import column, made_pdf, turned
 from PIL import Image
 
-from latelens import rerank
-from latelens.pages import open_pages
+from latelens import Source, attribute, rerank
+from latelens.pages import FilePage, PageFiles, open_pages
+from latelens.render.html.answer import answer_report
 from latelens.render.html.pages import page_report
 
 TEXTS = (
@@ -63,6 +64,17 @@ def test_only_so_many_pages_are_drawn(pages, offline, monkeypatch):
 def test_evidence_that_is_not_on_the_page_is_counted(pages, offline):
     ranking = rerank(QUESTION, ["The filter is cleaned by hand whenever somebody has the time for such work."], offline)
     assert "1 of 1 not found on this page" in page_report(ranking, [pages[0]])._repr_html_()
+
+
+def test_the_page_of_an_answer_shows_the_cited_sentence_on_its_page(pages, offline, tmp_path):
+    path = pages[0].source
+    sources = [Source(page.text, title="manual", file=FilePage(path, page.number - 1)) for page in pages]
+    attribution = attribute("The filter is changed every 500 hours.", sources, offline, max_citations=1)
+    page = answer_report(attribution, files=PageFiles([tmp_path])).page()
+    assert page.count('src="data:image/jpeg;base64,') == 1
+    assert 'class="ll-here"' in page
+    assert "page 1, lower half, right</figcaption>" in page  # the page is shown upside down
+    assert "data:image" not in answer_report(attribution).page()
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latelens.attribution import Attribution, Citation, Claim, Label
+from latelens.pages.files import PageFiles
 from latelens.refusals import check_is
 from latelens.render.html.escaping import escape
 from latelens.render.html.page import resource, whole_page, write_page
+from latelens.render.html.page_pictures import strip
 from latelens.render.labels import (
     LABELS,
     NO_PROOF,
@@ -28,6 +30,7 @@ from latelens.render.labels import (
 
 _TITLE_LENGTH = 60
 _UNCITED_SHOWN = 20
+_PICTURES = 12
 
 
 @dataclass(frozen=True)
@@ -35,39 +38,43 @@ class AnswerReport:
     """An attributed answer as HTML: notebooks show it by themselves, `save` writes it as a page."""
 
     attribution: Attribution
+    files: PageFiles | None = None
 
     def _repr_html_(self) -> str:
         """Called by notebooks."""
-        return show_answer(self.attribution)
+        return show_answer(self.attribution, self.files)
 
     def page(self) -> str:
         """The whole document; its content policy lets no script run but ours, and nothing be loaded."""
         title = " ".join(self.attribution.answer[: 4 * _TITLE_LENGTH].split())[:_TITLE_LENGTH] or "Answer"
-        return whole_page(show_answer(self.attribution), title=title, scripts=[resource("answer.js")])
+        return whole_page(show_answer(self.attribution, self.files), title=title, scripts=[resource("answer.js")])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page, in UTF-8, and say where."""
         return write_page(self.page(), path)
 
 
-def answer_report(attribution: Attribution) -> AnswerReport:
+def answer_report(attribution: Attribution, *, files: PageFiles | None = None) -> AnswerReport:
     """Show an answer as HTML: last in a notebook's cell, or with ``answer_report(attribution).save("answer.html")``.
 
     Each cited claim has numbered marks: under the pointer or with the keyboard's focus, a mark shows the sentence of
     the source among its neighbours, and it leads to the list of sources below. Claims that a reader should check
     stand out by line, sign and word, with the reason. All of it works without a script, except that the Escape key
     closes what a mark shows and that a source under the pointer shows its claims.
+
+    With `files`, ``PageFiles(["docs/"])``, each cited sentence whose source is a PDF or an image there is also shown
+    on its page, marked: the first twelve.
     """
     check_is("attribution", attribution, Attribution, "an Attribution, as attribute gives it")
-    return AnswerReport(attribution)
+    return AnswerReport(attribution, files)
 
 
-def show_answer(attribution: Attribution) -> str:
+def show_answer(attribution: Attribution, files: PageFiles | None = None) -> str:
     """Everything in one element: style, answer, sources and script; any number of them can share a page."""
-    piece = _Piece(attribution)
+    piece = _Piece(attribution, files)
     lines = (
         '<section class="latelens ll-answer" data-format="answer-1" aria-label="Answer with its sources">',
-        f"<style>{resource('report.css')}{resource('answer.css')}</style>",
+        f"<style>{resource('report.css')}{resource('answer.css')}{resource('pages.css') if files else ''}</style>",
         piece.tally(),
         f'<p class="ll-legend">{NO_PROOF}</p>',
         f'<div class="ll-text" dir="{_direction(attribution.answer)}">{"".join(piece.answer())}</div>',
@@ -83,8 +90,8 @@ def show_answer(attribution: Attribution) -> str:
 class _Piece:
     """The parts of one output, which link to each other."""
 
-    def __init__(self, attribution: Attribution) -> None:
-        self._attribution = attribution
+    def __init__(self, attribution: Attribution, files: PageFiles | None) -> None:
+        self._attribution, self._files = attribution, files
         self._numbers = numbers(attribution)
         self._flagged = {claim.start: i for i, claim in enumerate(attribution.flagged, start=1)}
         said = repr((attribution.answer, attribution.claims)).encode("utf-8", "surrogatepass")
@@ -179,8 +186,17 @@ class _Piece:
         return (
             f'<li id="{self._prefix}-s{number}" data-n="{number}">{back} <span class="ll-where">{self._name(citation)}'
             f'</span> <span class="ll-soft"><bdi>{where}</bdi>{escape(position(citation))}</span>'
-            f'<blockquote dir="auto">{escape(citation.cited_text)}</blockquote>{way}</li>'
+            f'<blockquote dir="auto">{escape(citation.cited_text)}</blockquote>{self._on_page(number, citation)}{way}</li>'
         )
+
+    def _on_page(self, number: int, citation: Citation) -> str:
+        """The part of the page where the sentence stands, with a mark over it; empty where that is not known."""
+        source = self._attribution.sources[citation.source_index]
+        if self._files is None or source.file is None or number > _PICTURES:
+            return ""
+        place = self._files.find(source.file, source.text, citation.source_start, citation.source_end)
+        pages = self._files.pages(source.file.path)
+        return "" if place is None or pages is None else strip(pages[place.page - 1], citation.cited_text, place.boxes)
 
     def _name(self, citation: Citation) -> str:
         sources = self._attribution.sources

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,21 +11,16 @@ from typing import Any
 import numpy as np
 
 from latelens.explanation.results import Ranked
-from latelens.pages.geometry import Box, around, in_pixels, in_words
 from latelens.pages.page import Page
 from latelens.pages.rows import TextOnPage, lay
 from latelens.render.html.escaping import as_script_json, escape
 from latelens.render.html.page import resource, whole_page, write_page
+from latelens.render.html.page_pictures import cutting, draw, in_parts, mark, marked
 from latelens.render.html.ranking import report
 from latelens.render.ledger import LedgerLine, document_heat, ledger, one_query, top_similarity
 
-# 1.2 million pixels of text are some 200 KB: eight of them a page that opens at once.
-_MAX_PIXELS, _MOST = 1_200_000, 8
-_DPI, _QUALITY = 110, 72
-# White space around what is cut out of a page, as a share of its width and height.
-_MARGIN_X, _MARGIN_Y = 0.03, 0.02
-# Boxes are written in these parts of a page.
-_PARTS = 10_000
+# Pages that are drawn: more make a file that does not open at once.
+_MOST = 8
 _LEGEND = (
     "Marked: evidence. Shaded, once a word of the query is chosen above: similarity of the page's words with it, on "
     "one scale; it is not the score. Framed: its best match."
@@ -162,7 +154,7 @@ def _words(item: Ranked, text: TextOnPage) -> dict[str, Any]:
     """For a browser: the boxes of the document's words, what each matches, and where the best matches are."""
     heat = document_heat(item.explanation, ledger(item.explanation))
     boxes = [
-        [word, *_in_parts(box)]
+        [word, *in_parts(box)]
         for word, (start, end) in enumerate(heat.spans.tolist())
         for box in text.boxes_of(start, end)
     ]
@@ -173,50 +165,15 @@ def _words(item: Ranked, text: TextOnPage) -> dict[str, Any]:
     }
 
 
-def _in_parts(box: Box) -> list[int]:
-    left, top, right, bottom = (round(edge * _PARTS) for edge in box)
-    return [left, top, right - left, bottom - top]
-
-
 def _article(view: _View, text: TextOnPage) -> str:
-    picture = view.page.image(_dpi(view.page))
+    picture = draw(view.page)
     evidence = [(span.text, text.boxes_of(span.start, span.end)) for span in view.item.evidence]
-    marks = "".join(_mark(box, said) for said, boxes in evidence for box in boxes)
-    cuts = "".join(_cut(picture, view.page, said, boxes) for said, boxes in evidence if boxes)
+    marks = "".join(mark(box, said) for said, boxes in evidence for box in boxes)
+    cuts = "".join(cutting(picture, view.page, said, boxes) for said, boxes in evidence if boxes)
     lost = sum(not boxes for _, boxes in evidence)
     note = f'<p class="ll-cut">{lost} of {len(evidence)} not found on this page</p>' if lost else ""
     title = f"{view.rank}. {view.name}"
     score = f'<span class="ll-score">score {view.item.score:.2f}</span>'
-    shown = (
-        f'<div class="ll-page" style="aspect-ratio:{picture.width}/{picture.height}">'
-        f'<img alt="{escape(view.name)}" src="{_jpeg(picture)}">{marks}</div>'
-    )
+    shown = marked(picture, view.name, marks)
     cutout = f'<div class="ll-cuts">{cuts}{note}</div>' if cuts or note else ""
     return f'<article><h3><bdi>{escape(title)}</bdi>{score}</h3><div class="ll-both">{shown}{cutout}</div></article>'
-
-
-def _mark(box: Box, said: str) -> str:
-    left, top, width, height = (value / _PARTS * 100 for value in _in_parts(box))
-    style = f"left:{left:.2f}%;top:{top:.2f}%;width:{width:.2f}%;height:{height:.2f}%"
-    return f'<span class="ll-here" style="{style}" title="{escape(said)}"></span>'
-
-
-def _cut(picture: Any, page: Page, said: str, boxes: Sequence[Box]) -> str:
-    """What stands around the evidence, cut out of the picture."""
-    left, top, right, bottom = around(boxes)
-    wide = (left - _MARGIN_X, top - _MARGIN_Y, right + _MARGIN_X, bottom + _MARGIN_Y)
-    piece = picture.crop(in_pixels(wide, picture.width, picture.height))
-    where = f"page {escape(page.label)}, {in_words((left, top, right, bottom))}"
-    return f'<figure><img alt="{escape(said)}" src="{_jpeg(piece)}"><figcaption>{where}</figcaption></figure>'
-
-
-def _dpi(page: Page) -> int:
-    """Dots an inch that keep the picture within its limit."""
-    fits = 72 * math.sqrt(_MAX_PIXELS / max(page.width * page.height, 1))
-    return max(1, min(_DPI, int(fits)))
-
-
-def _jpeg(picture: Any) -> str:
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=_QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
