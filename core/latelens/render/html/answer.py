@@ -186,7 +186,8 @@ class _Piece:
         return (
             f'<li id="{self._prefix}-s{number}" data-n="{number}">{back} <span class="ll-where">{self._name(citation)}'
             f'</span> <span class="ll-soft"><bdi>{where}</bdi>{escape(position(citation))}</span>'
-            f'<blockquote dir="auto">{escape(citation.cited_text)}</blockquote>{self._on_page(number, citation)}{way}</li>'
+            f'<blockquote dir="auto">{escape(citation.cited_text)}</blockquote>'
+            f"{self._on_page(number, citation)}{way}</li>"
         )
 
     def _on_page(self, number: int, citation: Citation) -> str:
