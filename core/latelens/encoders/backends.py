@@ -36,9 +36,9 @@ class Backend:
     name: BackendName
     module: str
     claims: Callable[[Any], bool]
-    takes: str
     installed: Callable[[], bool]
     install: str
+    takes: str = "other models"
 
 
 def _is_checkpoint(model: Any) -> bool:
