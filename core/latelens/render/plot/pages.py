@@ -1,0 +1,98 @@
+"""A page's picture with its words shaded by what a word of the query finds in them: a panel a word."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from latelens.explanation.matches import Explanation
+from latelens.pages.geometry import Box
+from latelens.pages.page import Page
+from latelens.pages.rows import lay
+from latelens.render.ledger import document_heat, ledger
+from latelens.render.plot import sheet as drawing
+
+_WIDTH, _TOP, _BOTTOM, _GAP, _SIDE = 3.4, 0.75, 0.55, 0.15, 0.2
+_COLUMNS, _DPI = 3, 110
+_CAPTION = (
+    "Shaded: similarity of each word of the page with the word of the query above it, on one scale; it is not the "
+    "score. Framed: the best matches, which are its terms."
+)
+
+
+def plot_page(
+    explanation: Explanation, page: Page, *, scale: tuple[float, float] | None = None, max_panels: int = 6
+) -> Figure:
+    """Draw the page that a document was read from once for each word of the query, its words shaded.
+
+    A panel shows the page in grey, each word shaded by its best similarity with one word of the query, and the words
+    framed that hold a match. The words that contribute most come first. A document by another program than
+    `open_pages` is laid on the page; what does not stand there is not shaded.
+
+    Parameters
+    ----------
+    scale
+        As in `plot_similarity`.
+    max_panels
+        Words of the query at most.
+
+    Raises
+    ------
+    ValueError
+        If `max_panels` is below 1 or the query has no words.
+    """
+    if max_panels < 1:
+        raise ValueError(f"max_panels must be at least 1, got {max_panels}")
+    lines = ledger(explanation)
+    asked = sorted((i for i, line in enumerate(lines) if line.is_word), key=lambda i: -lines[i].contribution)
+    if not asked:
+        raise ValueError("the query has no words to draw a panel for")
+    heat, laid = document_heat(explanation, lines), lay(page, explanation.document.text)
+    boxes = [laid.boxes_of(start, end) for start, end in heat.spans.tolist()]
+    chosen = asked[:max_panels]
+    columns = min(_COLUMNS, len(chosen))
+    height = _WIDTH * page.height / page.width
+    rows = math.ceil(len(chosen) / columns)
+    size = (2 * _SIDE + columns * (_WIDTH + _GAP), _TOP + rows * (height + 0.35) + _BOTTOM)
+    sheet = drawing.Sheet(None, None, size)
+    colours = drawing.colour_range(explanation.query, scale)
+    grey = np.asarray(page.image(_DPI).convert("L"))
+    for place, i in enumerate(chosen):
+        left = _SIDE + (place % columns) * (_WIDTH + _GAP)
+        bottom = sheet.height - _TOP - (place // columns + 1) * (height + 0.35) + 0.1
+        panel = sheet.panel(f"page-{i}", left, bottom, _WIDTH, height)
+        _draw(panel, grey, boxes, heat.similarity[i].tolist(), heat.winners[i].tolist(), colours)
+        name = f"{drawing.shorten(lines[i].label, 30)}  {lines[i].contribution:.2f}"
+        drawing.set_plain(panel.set_title(name, fontsize=9, pad=3))
+    bar = sheet.panel("scale", sheet.width - _SIDE - 1.5, sheet.height - 0.27, 1.5, 0.1)
+    sheet.figure.colorbar(ScalarMappable(colours, drawing.COLOURS), cax=bar, orientation="horizontal")
+    bar.tick_params(labelsize=7)
+    sheet.head(drawing.shorten(explanation.query.text, 70), _SIDE)
+    left_out = len(asked) - len(chosen)
+    more = f" Words of the query that are left out: {left_out}." if left_out else ""
+    sheet.foot(_CAPTION + more, _SIDE)
+    return sheet.figure
+
+
+def _draw(
+    panel: Axes,
+    grey: np.ndarray,
+    boxes: list[tuple[Box, ...]],
+    similarity: list[float],
+    won: list[bool],
+    colours: Normalize,
+) -> None:
+    panel.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, 1, 1, 0), aspect="auto", interpolation="antialiased")
+    panel.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[])
+    for places, value, is_best in zip(boxes, similarity, won, strict=True):
+        for left, top, right, bottom in places:
+            shape = ((left, top), right - left, bottom - top)
+            panel.add_patch(Rectangle(*shape, facecolor=drawing.COLOURS(colours(value)), alpha=0.55, linewidth=0))
+            if is_best:
+                panel.add_patch(Rectangle(*shape, fill=False, edgecolor=drawing.BLUE, linewidth=1.4, gid="won"))

@@ -1,0 +1,58 @@
+"""`plot_page`: the words of a page shaded by what a word of the query finds in them."""
+
+from __future__ import annotations
+
+import pytest
+from made_pdfs import column, made_pdf
+
+from latelens import rerank
+from latelens.pages import open_pages
+
+pytest.importorskip("matplotlib")
+from matplotlib.colors import to_rgba
+
+from latelens.render.plot import plot_page
+from latelens.render.plot.sheet import COLOURS
+
+TEXT = "The filter is changed every 500 hours of operation. A clogged filter lets the pressure fall below two bar."
+
+
+@pytest.fixture
+def page(tmp_path):
+    (tmp_path / "made.pdf").write_bytes(made_pdf(column(TEXT, width=40)))
+    return open_pages(tmp_path / "made.pdf")[0]
+
+
+def panels(figure):
+    found = [axes for axes in figure.axes for axes in [axes, *axes.child_axes]]
+    return [axes for axes in found if axes.get_label().startswith("page-")]
+
+
+def test_each_panel_frames_the_words_that_hold_a_match(page, offline):
+    (found,) = rerank("filter changed", [page.text], offline)
+    for panel in panels(plot_page(found.explanation, page)):
+        framed = [patch.get_bbox().extents for patch in panel.patches if patch.get_gid() == "won"]
+        word = panel.get_title().split()[0]
+        boxes = [one.boxes[0] for one in page.words if one.text == word]
+        assert framed
+        assert all(any(pytest.approx(box, abs=1e-6) == tuple(frame) for box in boxes) for frame in framed)
+
+
+def test_a_word_has_the_colour_of_its_similarity_on_one_scale(page, offline):
+    (found,) = rerank("filter changed", [page.text], offline)
+    figure = plot_page(found.explanation, page, scale=(0.0, 2.0))
+    best = max(match.similarity for match in found.explanation.matches)
+    for panel in panels(figure):
+        colours = [patch.get_facecolor()[:3] for patch in panel.patches if patch.get_fill()]
+        assert len(colours) == len(page.words)
+        assert min(sum(colour) for colour in colours) >= sum(to_rgba(COLOURS(best / 2))[:3]) - 1e-6
+
+
+def test_words_that_are_left_out_are_counted(page, offline):
+    (found,) = rerank("How often is the filter changed?", [page.text], offline)
+    figure = plot_page(found.explanation, page, max_panels=2)
+    assert len(panels(figure)) == 2
+    foot = [text.get_text() for axes in figure.axes for text in axes.texts if text.get_gid() == "foot"]
+    assert "left out: 4" in " ".join(foot[0].split())
+    with pytest.raises(ValueError, match="max_panels must be at least 1"):
+        plot_page(found.explanation, page, max_panels=0)
