@@ -27,7 +27,7 @@ from made_pdfs import column, made_pdf
 from rapidfuzz.distance import LCSseq
 
 from latelens.pages import Page, Place, locate, locate_span, open_pages
-from latelens.pages.marking import Mark, write_marks
+from latelens.pages.marking import PdfMark, write_marks
 from latelens.pages.skeleton import skeleton
 
 SENTENCE = re.compile(r"[A-Z][^.?!]{40,400}[.?!]", re.DOTALL)
@@ -176,7 +176,7 @@ def mark(path: Path, texts: Sequence[str]) -> None:
     every = pages.all()
     wanted = [text[: text.index(".") + 1] for text in texts[::5]]
     places = [locate(every, text) for text in wanted]
-    marks = [Mark(place, text) for place, text in zip(places, wanted, strict=True) if place]
+    marks = [PdfMark(place, text) for place, text in zip(places, wanted, strict=True) if place]
     if len(marks) != 20:
         raise RuntimeError(f"{len(marks)} of 20 spans were found")
     write_marks(every, marks, path.with_suffix(".marked.pdf"), heading="benchmark")

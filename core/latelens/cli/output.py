@@ -170,7 +170,7 @@ def write_pdf(hits: Sequence[Finding], target: str) -> None:
     ImportError
         If pypdf is not installed.
     """
-    from latelens.pages.marking import Mark, write_marks
+    from latelens.pages.marking import PdfMark, write_marks
 
     paper = next((hit.passage.file for hit in hits if hit.passage.file.paper and hit.passage.file.name != STDIN), None)
     if paper is None:
@@ -183,5 +183,5 @@ def write_pdf(hits: Sequence[Finding], target: str) -> None:
             if place is not None:
                 answers = f"\nanswers: {', '.join(span.query_words)}" if span.query_words else ""
                 comment = f"{query}{answers}\nscore {span.score:.2f}, result {rank}"
-                marks.append(Mark(place, f"{rank}. {span.text}", comment, rank - 1))
+                marks.append(PdfMark(place, f"{rank}. {span.text}", comment, rank - 1))
     write_marks(paper.paper, marks, target, heading=f"Evidence: {query}")

@@ -22,7 +22,7 @@ _TITLE_LENGTH = 80
 
 
 @dataclass(frozen=True)
-class Mark:
+class PdfMark:
     """One highlight.
 
     Attributes
@@ -55,7 +55,9 @@ def colour_of(number: int) -> str:
     return f"{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 
 
-def write_marks(pages: Sequence[Page], marks: Sequence[Mark], target: str | os.PathLike[str], *, heading: str) -> Path:
+def write_marks(
+    pages: Sequence[Page], marks: Sequence[PdfMark], target: str | os.PathLike[str], *, heading: str
+) -> Path:
     """Write a copy of a PDF with highlights, and an outline entry for each below `heading`.
 
     The file's own bytes stay as they are, the marks are appended to them (an incremental update): links, forms and
@@ -113,7 +115,7 @@ def _refused(source: Path) -> Iterator[None]:
         raise ValueError(f"{source}: cannot be marked, as pypdf does not read it ({error!r:.200})") from error
 
 
-def _annotate(writer: Any, page: Page, spot: Spot, mark: Mark) -> None:
+def _annotate(writer: Any, page: Page, spot: Spot, mark: PdfMark) -> None:
     from pypdf.annotations import Highlight
     from pypdf.generic import ArrayObject, FloatObject, NameObject, TextStringObject
 
@@ -137,7 +139,7 @@ def _quad(page: Page, box: Box) -> list[float]:
     return [value for x, y in corners for value in page.frame.stored((x, y, x, y))[:2]]
 
 
-def _outline(writer: Any, pages: dict[int, Page], marks: Sequence[Mark], heading: str) -> None:
+def _outline(writer: Any, pages: dict[int, Page], marks: Sequence[PdfMark], heading: str) -> None:
     from pypdf.generic import Fit
 
     if not marks:

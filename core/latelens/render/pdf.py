@@ -12,7 +12,7 @@ from latelens.attribution import Attribution
 from latelens.bridge.metadata import metadata_of, read_metadata, text_of
 from latelens.explanation.results import Ranked
 from latelens.pages.files import FilePage, file_page, find_in
-from latelens.pages.marking import Mark, write_marks
+from latelens.pages.marking import PdfMark, write_marks
 from latelens.pages.opening import open_pages
 
 
@@ -31,7 +31,7 @@ class Highlighted:
     """
 
     path: Path
-    marks: tuple[Mark, ...]
+    marks: tuple[PdfMark, ...]
     missed: tuple[str, ...]
 
 
@@ -90,7 +90,7 @@ def highlight(
         if place is None:
             missed.append(item.chunk[item.start : item.end])
         else:
-            marks.append(Mark(place, item.title, item.comment, item.colour))
+            marks.append(PdfMark(place, item.title, item.comment, item.colour))
     heading = "Sources of the answer" if isinstance(found, Attribution) else f"Evidence: {_question(found)}"
     numbers = {spot.page for mark in marks for spot in mark.place.spots}
     shown = [pages[number - 1] for number in sorted(numbers)] or [pages[0]]

@@ -14,7 +14,7 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
 from latelens.pages import locate, open_pages
-from latelens.pages.marking import Mark, write_marks
+from latelens.pages.marking import PdfMark, write_marks
 
 TEXT = "The filter is changed every 500 hours of operation. A clogged filter lets the pressure fall."
 
@@ -54,7 +54,7 @@ def check(path, target) -> str:
             assert image.width * image.height <= 200_000
             place = locate([page], TEXT)
             if place is not None:
-                write_marks([page], [Mark(place, "title", "comment")], target, heading="heading")
+                write_marks([page], [PdfMark(place, "title", "comment")], target, heading="heading")
                 assert len(open_pages(target)) == len(pages)
     except ValueError as error:
         refusal = str(error)
@@ -122,7 +122,7 @@ def test_scripts_and_embedded_files_are_neither_run_nor_read_and_stay(tmp_path):
     pages = open_pages(tmp_path / "active.pdf")
     assert pages[0].text.replace("\n", " ") == TEXT
     place = locate(pages, "A clogged filter lets the pressure fall.")
-    write_marks(pages, [Mark(place, "title")], tmp_path / "marked.pdf", heading="heading")
+    write_marks(pages, [PdfMark(place, "title")], tmp_path / "marked.pdf", heading="heading")
     marked = PdfReader(tmp_path / "marked.pdf")
     assert marked.attachments["evil.exe"] == [b"MZ evil"]
     assert marked.trailer["/Root"]["/OpenAction"]["/JS"] == "app.alert('no')"
