@@ -3,7 +3,7 @@
 from latelens.attribution.answer import attribute
 from latelens.attribution.citations import Attribution, Citation, Claim, Label, Source
 from latelens.attribution.mark_checks import CheckedMark, MarkedAnswer, check_marks
-from latelens.attribution.marks import Mark, read_marks
+from latelens.attribution.marks import WrittenMark, read_marks
 from latelens.attribution.stream import AnswerStream
 
 __all__ = [
@@ -13,9 +13,9 @@ __all__ = [
     "Citation",
     "Claim",
     "Label",
-    "Mark",
     "MarkedAnswer",
     "Source",
+    "WrittenMark",
     "attribute",
     "check_marks",
     "read_marks",

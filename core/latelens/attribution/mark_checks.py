@@ -10,7 +10,7 @@ from typing import Literal
 
 from latelens.attribution.answer import attribute
 from latelens.attribution.citations import Attribution, Claim, Source
-from latelens.attribution.marks import Mark, read_marks, replace_marks, without_footnotes
+from latelens.attribution.marks import WrittenMark, read_marks, replace_marks, without_footnotes
 from latelens.attribution.verify.verdict import Judge, Verifier
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
@@ -36,7 +36,7 @@ class CheckedMark:
         The number of the source that bears the claim best; None where none does.
     """
 
-    mark: Mark
+    mark: WrittenMark
     number: int
     claim: int | None
     verdict: Verdict
@@ -94,7 +94,7 @@ def check_marks(
     return MarkedAnswer(_handled(answer, checked, handling), tuple(checked), found)
 
 
-def _owners(answer: str, marks: Sequence[Mark], claims: Sequence[Claim]) -> list[int | None]:
+def _owners(answer: str, marks: Sequence[WrittenMark], claims: Sequence[Claim]) -> list[int | None]:
     """The claim that each mark stands in or behind; one that opens a line belongs to what follows there."""
     starts, ends = [claim.start for claim in claims], [claim.end for claim in claims]
     breaks = [-1, *(i for i, character in enumerate(answer) if character == "\n"), len(answer)]
@@ -109,7 +109,7 @@ def _owners(answer: str, marks: Sequence[Mark], claims: Sequence[Claim]) -> list
 
 
 def _check(
-    marks: Sequence[Mark], index: int | None, found: Attribution, asked: Callable[..., Attribution]
+    marks: Sequence[WrittenMark], index: int | None, found: Attribution, asked: Callable[..., Attribution]
 ) -> Iterator[CheckedMark]:
     """What each number of a claim's marks is worth."""
     claim = None if index is None else found.claims[index]
@@ -142,7 +142,7 @@ def _check(
 def _handled(answer: str, checked: Sequence[CheckedMark], handling: Handling) -> str:
     if handling == "keep":
         return answer
-    written: dict[Mark, list[str]] = {each.mark: [] for each in checked}
+    written: dict[WrittenMark, list[str]] = {each.mark: [] for each in checked}
     placed: set[tuple[int | None, int]] = set()
     for each in checked:
         good = each.verdict == "borne"

@@ -25,7 +25,7 @@ _WIDEST = 50  # sources that a range such as "[1-9]" may name
 
 
 @dataclass(frozen=True)
-class Mark:
+class WrittenMark:
     """A mark in an answer; ``answer[start:end] == text``. `numbers` are what it names, from 1, in its order."""
 
     start: int
@@ -34,7 +34,7 @@ class Mark:
     numbers: tuple[int, ...]
 
 
-def read_marks(answer: str) -> tuple[Mark, ...]:
+def read_marks(answer: str) -> tuple[WrittenMark, ...]:
     """Every mark of an answer, in order; those in code, and what stands in a footnote, are none.
 
     >>> [mark.numbers for mark in read_marks("They eat grass [1, 3]. They swim【2†source】 (4).")]
@@ -44,7 +44,8 @@ def read_marks(answer: str) -> tuple[Mark, ...]:
     for pattern in (_CODE, _FOOTNOTE):
         text = pattern.sub(lambda apart: "\0" * len(apart[0]), text)
     return tuple(
-        Mark(found.start(), found.end(), found[0], tuple(_numbers(found["numbers"]))) for found in _MARK.finditer(text)
+        WrittenMark(found.start(), found.end(), found[0], tuple(_numbers(found["numbers"])))
+        for found in _MARK.finditer(text)
     )
 
 
@@ -69,7 +70,7 @@ def without_footnotes(answer: str) -> str:
     return left
 
 
-def replace_marks(answer: str, written: Mapping[Mark, str]) -> str:
+def replace_marks(answer: str, written: Mapping[WrittenMark, str]) -> str:
     """The answer with other marks in the place of its own; where none is left, the spaces before it go, too."""
     pieces: list[str] = []
     reached = 0
