@@ -51,7 +51,7 @@ def place_citations(attribution: Attribution, files: PageFiles) -> Attribution:
 
     def placed(citation: Citation) -> Citation:
         source = attribution.sources[citation.source_index]
-        if source.file is None:
+        if source.file is None or citation.key is not None:  # metadata stands on no page
             return citation
         span = citation.source_index, citation.source_start, citation.source_end
         if span not in known:
