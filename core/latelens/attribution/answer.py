@@ -22,7 +22,9 @@ from latelens.ranking import calibration_of
 # Of the score, and of the share of the words that nothing bears; chosen on the same halves as the numbers of `borne`.
 # Beside the exact checks, which flag 9 % of the attributable claims of generated search and 38 % of its others, these
 # flag 7 and 27 % more. Without a bound on absent words, "Dogs must wait outside." corroborates "Dogs fly.".
-_CORROBORATED, _NO_EVIDENCE, _ABSENT = 0.42, 0.2, 0.38
+# Below .3 stand 0, 0 and 5 % of the attributable claims of generated search, long-form answers and dialogue, and 97, 89
+# and 96 % of the same claims beside another claim's sources (.2: as many, and 96, 52 and 75 %).
+_CORROBORATED, _NO_EVIDENCE, _ABSENT = 0.42, 0.3, 0.38
 _MISSING = "not in the evidence: "
 
 
