@@ -163,11 +163,32 @@ def test_an_empty_folder_and_a_missing_file_are_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "unit", ["<a ", "<a b='", '<a b="', "<a/", "<!-- >", "<![CDATA[ >", "<b><i>", "<p>", "&", "</a "]
+    "unit", ["<a ", "<a b='", '<a b="', "<a/", "<!-- >", "<![CDATA[ >", "<![", "&#1", "<b><i>", "<p>", "&", "</a "]
 )
 def test_time_grows_with_a_page_that_ends_nothing(unit):
     pytest.importorskip("bs4")
     assert_linear(lambda page: read_html(page.encode()), lambda size: unit * (size // len(unit)), 20_000, within=2)
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<p>a<![ b>c", "ac"),
+        ("<p>a<![</b>c", "ac"),
+        ("<p>a<![nonsense[b]]>c", "ac"),
+        ("<p>a<![[/red]b", "a"),
+        ("<p>a<![", "a"),
+        ("<![if !IE]><p>a</p><![endif]>b", "a\n\nb"),
+        ("<!--[if IE]><p>a</p><![endif]-->b", "b"),
+        ("<p>a<![CDATA[b > c]]>d", "ab > cd"),
+        ("<p>a<![cdata[b]]>c", "abc"),
+        ("<p>a &#65; b", "a A b"),
+        pytest.param(f"<p title='&#{'1' * 5000};'>a &#{'1' * 5000}; b", "a \ufffd b", id="a number of 5,000 digits"),
+    ],
+)
+def test_a_declaration_or_a_number_that_means_nothing_does_not_stop_the_reading(markup, text):
+    pytest.importorskip("bs4")
+    assert read_html(markup.encode()) == (text, None)
 
 
 def test_comments_before_a_page_are_passed_over_at_once():

@@ -18,6 +18,11 @@ _BEGINS = re.compile(rb"(?is)\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*
 # Written behind a page, it is a comment, or ends the tag, comment or CDATA section that the page does not end, and then
 # is one. Without an end the parser looks for it from each "<" anew: 8,000 times "<a " took 4 s.
 _ENDS_ALL = "<!--]]><!---->"
+# Before anything but CDATA, "<![" opens a comment that ends at the first ">", as any other "<!" does. Older parsers of
+# Python read a name there, and give the page up where it is none that they know.
+_BOGUS = re.compile(r"(?i)<!(?=\[(?!cdata\[))")
+# Python turns no number of more than 4,300 digits into a character; the last character has 7.
+_NO_CHARACTER = re.compile("&#[0-9]{20,};?")
 _DROPPED = frozenset(
     {
         "audio",
@@ -109,6 +114,7 @@ def read_html(data: bytes, *, encoding: str | None = None) -> tuple[str, str | N
         raise ImportError("reading HTML needs beautifulsoup4: run `pip install 'latelens[files]'`") from error
     declared = EncodingDetector.find_declared_encoding(data, is_html=True, search_entire_document=False)
     markup, note = decode(data, encoding=encoding or _known(declared))
+    markup = _NO_CHARACTER.sub("\ufffd", _BOGUS.sub("<! ", markup))
     soup = BeautifulSoup(markup + _ENDS_ALL, "html.parser")
     return _tidy("".join(_pieces(soup))), note
 
