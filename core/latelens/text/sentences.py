@@ -16,6 +16,11 @@ from latelens.text.characters import snap_to_characters, trim_to_visible, words
 # must stay within the 2 KB of metadata that a chunk may carry.
 MAX_CHARACTERS = 400
 
+# Where every other character ends a sentence, as in "漢。漢。", the splitter's time grows with the square of what it is
+# given at once. A longer block is given in windows; what ends in the last part of one is asked about again in the next,
+# since a quotation may end behind the window.
+_WINDOW, _AGAIN = 4_000, 1_000
+
 # HTML may come in one line, which then ends where blocks do.
 _HTML_LINE = re.compile(r"(?s).+?(?:(?:</(?:p|li|h[1-6]|t[drh]|d[dt]|div|[uo]l|table)>)+|<br\s*/?>|\Z)")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
@@ -109,7 +114,7 @@ def _sentences(text: str, block: tuple[int, int], language: str) -> Iterator[tup
     plain = _UNSAFE.sub(" ", text[begin : block[1]])
     if "<" in plain:
         plain = _TAG.sub(lambda tag: " " * len(tag.group()), plain)
-    for sentence in sentencex.segment(language, plain):
+    for sentence in _segments(plain, language):
         position += len(sentence)
         start, end = trim_to_visible(text, begin, position)
         if position < block[1] and _UNFINISHED.search(text[max(start, end - 9) : end]):
@@ -117,6 +122,22 @@ def _sentences(text: str, block: tuple[int, int], language: str) -> Iterator[tup
         if start < end:
             yield start, end
         begin = position
+
+
+def _segments(plain: str, language: str) -> Iterator[str]:
+    """Cut a block into what the splitter holds for sentences, in time that grows with its length."""
+    begin = 0
+    while len(plain) - begin > _WINDOW:
+        limit = begin + _WINDOW
+        whole = sentencex.segment(language, plain[begin:limit])[:-1]
+        if not whole:  # no sentence ends here, so it is cut up in any case
+            whole = [plain[begin : _cut(plain, limit - MAX_CHARACTERS, limit)]]
+        for sentence in whole:
+            yield sentence
+            begin += len(sentence)
+            if begin > limit - _AGAIN:
+                break
+    yield from sentencex.segment(language, plain[begin:])
 
 
 def _shorten(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 import regex
+import sentencex
+from growth import assert_linear
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from latelens.text.sentences import MAX_CHARACTERS, split_sentences
+from latelens.evaluation.data import read_lines
+from latelens.text.sentences import _UNSAFE, _WINDOW, MAX_CHARACTERS, _segments, split_sentences
 
 
 def cut(text: str, language: str = "en") -> list[str]:
@@ -234,6 +239,38 @@ def test_an_endless_text_is_cut_into_short_sentences_in_no_time(text):
     assert "".join("".join(sentences).split()) == "".join(text.split())
 
 
+@pytest.mark.parametrize("unit", ["漢。", "漢。」", "![", "a! (", "“A. ", "A.\n", "1. ", "漢", "👩\u200d"])
+def test_time_grows_with_the_sentences_of_a_text(unit):
+    assert_linear(split_sentences.__wrapped__, lambda size: unit * (size // len(unit)), 24_000, within=2)
+
+
+@pytest.mark.parametrize("kind", sorted(PROSE.keys() - {"item with letter"}))  # a letter in lower case opens nothing
+def test_a_line_of_many_pages_is_cut_into_the_sentences_of_one_page(kind):
+    sentences = PROSE[kind]
+    times = 30_000 // len("".join(sentences))
+    glue = "" if sentences[0].endswith("。") else " "
+    assert cut(glue.join(sentences * times)) == sentences * times
+
+
+def _texts(shared_data: Path, name: str) -> list[str]:
+    return [line["text"] for line in read_lines(shared_data / name / "norm" / "corpus.jsonl")]
+
+
+def test_long_real_texts_are_cut_as_if_the_splitter_were_given_the_whole(shared_data, monkeypatch):
+    texts = [text for name in ("squad_dev", "scifact") for text in _texts(shared_data, name) if len(text) > _WINDOW]
+    assert len(texts) > 10
+    read = [split_sentences.__wrapped__(text) for text in texts]
+    monkeypatch.setattr("latelens.text.sentences._WINDOW", max(map(len, texts)))
+    assert [split_sentences.__wrapped__(text) for text in texts] == read
+
+
+def test_many_real_texts_in_one_line_are_cut_as_if_the_splitter_were_given_the_whole(shared_data):
+    # What opens a quotation or a bracket and never ends it may hide the stops of the texts behind it.
+    texts = [text for text in _texts(shared_data, "squad_dev") if not re.search(r"""["'“”‘’„«»`()\[\]{}]""", text)]
+    line = _UNSAFE.sub(" ", " ".join(texts)[:100_000])
+    assert list(_segments(line, "en")) == sentencex.segment("en", line)
+
+
 def test_a_long_sentence_is_cut_after_a_clause_and_else_before_a_word():
     clause = "they eat " + "grass and leaves " * 12 + "in the hills; "
     first, *others = cut(clause * 4)
@@ -262,6 +299,9 @@ TEXTS = st.one_of(st.lists(PIECES, max_size=400).map("".join), st.text(max_size=
 @example("\u00a0".join("ABC. " * 30))
 @example("\u0301. \u0301\n\u0301" * 50)
 @example("a\r\n\u0301b. C" * 60)
+@example("漢。" * 3000)
+@example("e\u0301" * 3000)
+@example("👩‍👩‍👧" * 1000 + "🇮🇳" * 3000)
 def test_sentences_are_ordered_spans_of_whole_characters_that_hold_every_letter(text):
     spans = split_sentences(text)
     clusters = [match.span() for match in regex.finditer(r"\X", text)]
@@ -277,3 +317,13 @@ def test_sentences_are_ordered_spans_of_whole_characters_that_hold_every_letter(
         reached = end
     assert not any(character.isalnum() for character in text[reached:])
     assert all(type(edge) is int for span in spans for edge in span)
+
+
+@given(text=TEXTS.filter(bool), size=st.integers(1, 3 * _WINDOW))
+@settings(max_examples=150, deadline=None)
+def test_no_character_of_a_long_block_is_lost_and_a_short_one_is_given_whole(text, size):
+    plain = _UNSAFE.sub(" ", (text * size)[:size])
+    segments = list(_segments(plain, "en"))
+    assert "".join(segments) == plain
+    if size <= _WINDOW:
+        assert segments == sentencex.segment("en", plain)
