@@ -13,9 +13,12 @@ from pydantic import ConfigDict, Field, field_serializer, field_validator
 
 from langchain_latelens.annotations import V1, Block, bare, describe, standard_blocks
 from langchain_latelens.citations import cite, find_citations
-from langchain_latelens.sources import conversation_sources, to_sources
+from langchain_latelens.sources import conversation_sources, question_in, to_sources
 from latelens.attribution.citations import Source
 from latelens.bridge.attributor import Attributor, chosen
+
+# What LangChain's own chains and most people's call it.
+_QUESTION_KEYS = ("question", "input", "query")
 
 
 class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
@@ -39,11 +42,15 @@ class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
         Where the documents are.
     attributor
         As for `attach_citations`.
+    question_key
+        Where the user's question is, as a text. None takes the first of ``question``, ``input`` and ``query`` that
+        holds a text, else of messages the last human one; a chain without any is cited without a question.
     """
 
     answer_key: str = "answer"
     sources_key: str = "context"
     attributor: Any = Field(default=None, validate_default=True)
+    question_key: str | None = None
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -119,13 +126,13 @@ class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
 
     def _cite(self, given: Mapping[str, Any]) -> Any:
         answer = given.get(self.answer_key)
-        sources = self._sources(given)
+        sources, question = self._sources(given), self._question(given)
         if not isinstance(answer, list):
-            return cite(answer, sources, self.attributor)  # type: ignore[arg-type]  # refuses what it cannot cite
+            return cite(answer, sources, self.attributor, question)  # type: ignore[arg-type]  # refuses others
         last = answer[-1] if answer else None
         if not isinstance(last, AIMessage):
             raise TypeError(f"the last message under {self.answer_key!r} is no AIMessage but {type(last).__name__}")
-        return [*answer[:-1], cite(last, sources, self.attributor)]
+        return [*answer[:-1], cite(last, sources, self.attributor, question)]
 
     def _sources(self, given: Mapping[str, Any]) -> list[Source]:
         if given.get(self.sources_key) is not None:
@@ -137,6 +144,24 @@ class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
             f"the chain's output has no {self.sources_key!r}, only {sorted(given)}: keep the retrieved documents with "
             f"RunnablePassthrough.assign({self.sources_key}=retriever), or name their key with sources_key"
         )
+
+    def _question(self, given: Mapping[str, Any]) -> str | None:
+        if self.question_key is not None:
+            if given.get(self.question_key) is None:
+                raise ValueError(
+                    f"the chain's output has no {self.question_key!r}, only {sorted(given)}: name the question's key "
+                    "with question_key"
+                )
+            said: str | None = given[self.question_key]
+            return said
+        found = (given.get(key) for key in self._question_keys())
+        answer = given.get(self.answer_key)
+        messages = answer if isinstance(answer, list) else ()
+        return next((text for text in found if isinstance(text, str)), None) or question_in(messages)
+
+    def _question_keys(self) -> list[str]:
+        keys = _QUESTION_KEYS if self.question_key is None else (self.question_key,)
+        return [key for key in keys if key not in (self.answer_key, self.sources_key)]
 
     def _check(self, given: Any) -> None:
         if not isinstance(given, Mapping):
@@ -166,8 +191,9 @@ class _Passage:
             self._attach._check(chunk)
         key = self._attach.answer_key
         passed = AddableDict({name: value for name, value in chunk.items() if name != key})
+        questions = self._attach._question_keys()  # a model may write the question anew, token by token
         for name, value in passed.items():
-            if name == self._attach.sources_key:
+            if name == self._attach.sources_key or (name in questions and isinstance(value, str)):
                 self._given += AddableDict({name: value})
             else:
                 self._given[name] = value
@@ -191,8 +217,9 @@ class _Passage:
         whole = bare(_sum(self._as_written))
         passed = _sum(self._passed)
         blocks: list[Block] = passed.content  # type: ignore[assignment]  # `in_blocks` wrote them
-        sources = attach._sources({**self._given, key: ""})
-        found, written = find_citations(blocks, sources, attach.attributor, describe(whole))
+        given = {**self._given, key: ""}
+        sources, question = attach._sources(given), attach._question(given)
+        found, written = find_citations(blocks, sources, attach.attributor, question, describe(whole))
         added: list[Any] = [
             {"type": "text", "text": "", "index": block["index"], "annotations": ours}
             for block, ours in zip(blocks, found, strict=True)

@@ -25,6 +25,7 @@ def attach_citations(
     sources: Iterable[Any],
     *,
     attributor: Attributor | None = None,
+    question: str | None = None,
 ) -> AIMessage:
     """The message with a standard `Citation` for every source span that bears one of its claims.
 
@@ -48,13 +49,15 @@ def attach_citations(
         `latelens` sources, mixed as they come; `source_index` counts the documents in them from 0.
     attributor
         A `latelens.Attributor`: model, cache, verifier. None takes the default model's, of which a process has one.
+    question
+        What the user asked: names, dates and numbers that stand there need not stand in the sources as well.
 
     Raises
     ------
     TypeError
-        If `message` is neither an `AIMessage` nor a text, or a source is none of the above.
+        If `message` is neither an `AIMessage` nor a text, a source is none of the above, or `question` is no text.
     """
-    return cite(message, to_sources(sources), chosen(attributor))
+    return cite(message, to_sources(sources), chosen(attributor), question)
 
 
 def strip_citations(messages: Sequence[BaseMessage] | PromptValue) -> list[BaseMessage]:
@@ -84,7 +87,9 @@ def read_attribution(message: AIMessage, sources: Iterable[Any] | None = None) -
     return read(message, None if sources is None else to_sources(sources))
 
 
-def cite(message: AIMessage | str, sources: Sequence[Source], attributor: Attributor) -> AIMessage:
+def cite(
+    message: AIMessage | str, sources: Sequence[Source], attributor: Attributor, question: str | None
+) -> AIMessage:
     """A copy of the message with citations."""
     if isinstance(message, str):
         message = AIMessage(content=message)
@@ -93,7 +98,7 @@ def cite(message: AIMessage | str, sources: Sequence[Source], attributor: Attrib
     plain: Any = message_chunk_to_message(message)
     whole: AIMessage = bare(plain)
     blocks = standard_blocks(whole)
-    found, written = find_citations(blocks, sources, attributor, describe(whole))
+    found, written = find_citations(blocks, sources, attributor, question, describe(whole))
     if not any(found):  # then nothing needs standard blocks: a text stays a text
         return whole.model_copy(update={"response_metadata": {**whole.response_metadata, KEY: written[KEY]}})
     cited = [
@@ -105,16 +110,22 @@ def cite(message: AIMessage | str, sources: Sequence[Source], attributor: Attrib
 
 
 def find_citations(
-    blocks: Sequence[Block], sources: Sequence[Source], attributor: Attributor, before: Mapping[str, Any]
+    blocks: Sequence[Block],
+    sources: Sequence[Source],
+    attributor: Attributor,
+    question: str | None,
+    before: Mapping[str, Any],
 ) -> tuple[list[list[Any]], dict[str, Any]]:
     """Our annotations for each block, and what the message's ``response_metadata`` gets."""
-    attribution = _attribute(text_runs(blocks), sources, attributor)
+    attribution = _attribute(text_runs(blocks), sources, attributor, question)
     return annotate(blocks, attribution), {"output_version": V1, KEY: record(attribution, before)}
 
 
-def _attribute(texts: Sequence[str], sources: Sequence[Source], attributor: Attributor) -> Attribution:
+def _attribute(
+    texts: Sequence[str], sources: Sequence[Source], attributor: Attributor, question: str | None
+) -> Attribution:
     """One attribution of the texts put together, with no claim across two of them."""
-    parts = [attributor(text, sources) for text in texts or [""]]
+    parts = [attributor(text, sources, question=question) for text in texts or [""]]
     claims: list[Claim] = []
     for part, start in zip(parts, accumulate((len(text) for text in texts), initial=0), strict=False):
         claims += [_moved(claim, start) for claim in part.claims]

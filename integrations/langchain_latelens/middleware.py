@@ -16,7 +16,7 @@ except ModuleNotFoundError as error:
     raise ImportError("EvidenceCitationMiddleware needs langchain: run `pip install 'langchain>=1,<2'`") from error
 
 from langchain_latelens.citations import cite, strip_citations
-from langchain_latelens.sources import conversation_sources
+from langchain_latelens.sources import conversation_sources, question_in
 from latelens.bridge.arguments import check_name
 from latelens.bridge.attributor import Attributor, chosen
 
@@ -28,7 +28,7 @@ class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
     message is replaced by what `attach_citations` makes of it, under the same id. Sources are the documents in the
     artifacts of the tools' messages, as `create_retriever_tool` with ``response_format="content_and_artifact"``
     leaves them, fresh or from a checkpoint; of a tool without documents, its text. Those of this turn come first;
-    those of earlier turns count too, because the model still reads them.
+    those of earlier turns count too, because the model still reads them. The question is the last human message.
 
     Before each model call citations are taken off again, so that no model ever reads them; put this middleware
     first, and the others' model calls read none either. A structured response is left alone. With
@@ -83,7 +83,8 @@ class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
         if state.get("structured_response") is not None:
             return None
         documents = state.get(self._sources_key) if self._sources_key else None
-        return {"messages": [cite(answer, conversation_sources(messages, documents or ()), self._attributor)]}
+        sources = conversation_sources(messages, documents or ())
+        return {"messages": [cite(answer, sources, self._attributor, question_in(messages))]}
 
 
 def _without_citations(request: ModelRequest[Any]) -> ModelRequest[Any]:

@@ -45,6 +45,13 @@ def conversation_sources(messages: Sequence[BaseMessage], documents: Iterable[An
     return list(dict.fromkeys(to_sources([*recent, *documents, *found])))
 
 
+def question_in(messages: Sequence[BaseMessage]) -> str | None:
+    """What the user said last; not a summary, which LangChain writes as a user's message but a model made."""
+    said = [message for message in messages if isinstance(message, HumanMessage)]
+    own = [message for message in said if "lc_source" not in message.additional_kwargs]
+    return str(own[-1].text) if own else None
+
+
 def _sources(item: Any) -> Iterator[Source]:
     if isinstance(item, Source):
         yield item

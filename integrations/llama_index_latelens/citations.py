@@ -13,6 +13,7 @@ from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgent
 from llama_index.core.schema import NodeWithScore
 
 from latelens.attribution import Attribution, Citation, Source
+from latelens.attribution.answer import check_question
 from latelens.bridge.arguments import check_is, listed
 from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.boxes import per_mille
@@ -37,6 +38,7 @@ def attach_citations(
     sources: Iterable[SourceLike] | None = None,
     *,
     attributor: Attributor | None = None,
+    question: str | None = None,
 ) -> AnswerT: ...
 
 
@@ -46,6 +48,7 @@ def attach_citations(
     sources: Iterable[SourceLike] | None = None,
     *,
     attributor: Attributor | None = None,
+    question: str | None = None,
 ) -> Response: ...
 
 
@@ -54,6 +57,7 @@ def attach_citations(
     sources: Iterable[SourceLike] | None = None,
     *,
     attributor: Attributor | None = None,
+    question: str | None = None,
 ) -> Any:
     """A copy of the answer that carries, for each of its claims, the source spans that bear it.
 
@@ -79,13 +83,18 @@ def attach_citations(
         gathers them.
     attributor
         A `latelens.Attributor`: model, cache, verifier. None takes the default model's, of which a process has one.
+    question
+        What the user asked: names, dates and numbers that stand there need not stand in the sources as well.
+        A query engine that cites knows it; the answers of chats and agents do not say it.
 
     Raises
     ------
     TypeError, ValueError
-        If `response` is nothing that holds an answer, or there are no `sources` where it has none of its own.
+        If `response` is nothing that holds an answer, there are no `sources` where it has none of its own, or
+        `question` is no text.
     """
-    return cite(response, None if sources is None else to_sources(sources), chosen(attributor))
+    check_question(question)  # a stream would find out at its end
+    return cite(response, None if sources is None else to_sources(sources), chosen(attributor), question)
 
 
 def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike] | None = None) -> Attribution | None:
@@ -123,7 +132,14 @@ def strip_citations(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     return [_bare(message) for message in listed("messages", messages, ChatMessage)]
 
 
-def cite(response: Any, given: Sequence[SourceLike] | None, attributor: Attributor, *, marks: bool = False) -> Any:
+def cite(
+    response: Any,
+    given: Sequence[SourceLike] | None,
+    attributor: Attributor,
+    question: str | None,
+    *,
+    marks: bool = False,
+) -> Any:
     """What `attach_citations` returns; `marks` writes ``[1]`` into the text of a query engine's answer."""
     if isinstance(response, str) and given is None:
         raise ValueError("a text names no sources: pass sources=, the nodes that it was written from")
@@ -131,7 +147,7 @@ def cite(response: Any, given: Sequence[SourceLike] | None, attributor: Attribut
     sources = _sources(response, given)
 
     def finish(metadata: dict[str, Any], text: str) -> str:
-        attribution = attributor(text, sources)
+        attribution = attributor(text, sources, question=question)
         metadata[KEY] = to_json(attribution, source_texts=False)
         return attribution.marked() if marks else text
 
@@ -143,7 +159,7 @@ def cite(response: Any, given: Sequence[SourceLike] | None, attributor: Attribut
         metadata, nodes = dict(response.metadata or {}), list(response.source_nodes)
         text: Any = finish(metadata, response.response or "") or response.response  # no text stays None
         return replace(response, response=text, source_nodes=nodes, metadata=metadata)
-    return _cite_message(response, lambda text: attributor(text, sources))
+    return _cite_message(response, lambda text: attributor(text, sources, question=question))
 
 
 def _readable(response: Any) -> Answered | Streamed:

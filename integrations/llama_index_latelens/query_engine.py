@@ -30,7 +30,8 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
     which keep their ids and texts. ``read_attribution(response)`` has the answer without marks, and under
     ``references`` what each mark stands for, the first for ``[1]``. The engine may have node postprocessors,
     `LateInteractionRerank` among them, and may stream: tokens come as the model gives them, without marks;
-    ``str(response)`` and ``get_response()`` have the marks when the stream has ended.
+    ``str(response)`` and ``get_response()`` have the marks when the stream has ended. The query is the `question` of
+    `attach_citations`.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         additional_source_nodes: Sequence[NodeWithScore] | None = None,
     ) -> RESPONSE_TYPE:
         """Answer from given nodes, with citations."""
-        return self._cite(self._query_engine.synthesize(query_bundle, nodes, additional_source_nodes))
+        return self._cite(self._query_engine.synthesize(query_bundle, nodes, additional_source_nodes), query_bundle)
 
     async def asynthesize(
         self,
@@ -97,7 +98,9 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         additional_source_nodes: Sequence[NodeWithScore] | None = None,
     ) -> RESPONSE_TYPE:
         """Answer from given nodes, with citations."""
-        return await self._acite(await self._query_engine.asynthesize(query_bundle, nodes, additional_source_nodes))
+        return await self._acite(
+            await self._query_engine.asynthesize(query_bundle, nodes, additional_source_nodes), query_bundle
+        )
 
     # The prompts are the inner engine's, under its own names: the framework cannot update modules of modules.
     def _get_prompts(self) -> PromptDictType:
@@ -111,17 +114,17 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
 
     @dispatcher.span
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
-        return self._cite(self._query_engine.query(query_bundle))
+        return self._cite(self._query_engine.query(query_bundle), query_bundle)
 
     @dispatcher.span
     async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
-        return await self._acite(await self._query_engine.aquery(query_bundle))
+        return await self._acite(await self._query_engine.aquery(query_bundle), query_bundle)
 
-    def _cite(self, response: RESPONSE_TYPE) -> RESPONSE_TYPE:
-        cited: RESPONSE_TYPE = cite(response, None, self._attributor, marks=self._marks)
+    def _cite(self, response: RESPONSE_TYPE, asked: QueryBundle) -> RESPONSE_TYPE:
+        cited: RESPONSE_TYPE = cite(response, None, self._attributor, asked.query_str, marks=self._marks)
         return cited
 
-    async def _acite(self, response: RESPONSE_TYPE) -> RESPONSE_TYPE:
+    async def _acite(self, response: RESPONSE_TYPE, asked: QueryBundle) -> RESPONSE_TYPE:
         if isinstance(response, AsyncStreamingResponse):
-            return self._cite(response)  # finds its citations in a thread, when it has ended
-        return await asyncio.to_thread(self._cite, response)
+            return self._cite(response, asked)  # finds its citations in a thread, when it has ended
+        return await asyncio.to_thread(self._cite, response, asked)

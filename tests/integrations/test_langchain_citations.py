@@ -837,6 +837,91 @@ def test_an_answer_without_text_and_a_structured_response_are_left_alone() -> No
     assert middleware.after_agent({"messages": answered}, None) is not None
 
 
+# --- what the user said
+
+SAID = "The Golden Gate Bridge was painted red in 1937."
+ASKED = "Was the Golden Gate Bridge red in 1937?"
+BRIDGE = [Document("The bridge was painted red in the first year.", id="bridge")]
+
+
+def label(message: AIMessage) -> str:
+    attribution = read_attribution(message)
+    assert attribution is not None
+    return attribution.claims[0].label
+
+
+@pytest.mark.parametrize("message", [SAID, AIMessage(SAID), AIMessage([{"type": "text", "text": SAID}])])
+def test_a_name_that_the_user_said_is_not_flagged(message: Any) -> None:
+    attributor = Attributor(FakeEncoder())
+    assert label(attach_citations(message, BRIDGE, attributor=attributor)) == "weak"
+    assert label(attach_citations(message, BRIDGE, attributor=attributor, question="Was the bridge red?")) == "weak"
+    assert label(attach_citations(message, BRIDGE, attributor=attributor, question=ASKED)) == "corroborated"
+    with pytest.raises(TypeError, match="question must be a str or None, got int: 3"):
+        attach_citations(message, BRIDGE, attributor=attributor, question=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "weak"),
+        ({"topic": ASKED}, "weak"),
+        ({"question": ASKED}, "corroborated"),
+        ({"input": ASKED}, "corroborated"),
+        ({"query": ASKED}, "corroborated"),
+        ({"question": "Was the bridge red?", "input": ASKED}, "weak"),
+        ({"question": {"text": ASKED}}, "weak"),
+    ],
+)
+def test_a_chain_finds_the_question_under_its_usual_names(given: Any, expected: str) -> None:
+    attach = AttachCitations(attributor=Attributor(FakeEncoder()))
+    whole = {"answer": SAID, "context": BRIDGE, **given}
+    assert label(attach.invoke(whole)["answer"]) == expected
+    pieces = [{"context": BRIDGE}, given, {"answer": SAID[:9]}, {"answer": SAID[9:]}]
+    assert label(summed(list(attach.transform(iter(pieces))))["answer"]) == expected
+
+
+def test_a_question_that_a_model_writes_anew_is_read_whole() -> None:
+    attach = AttachCitations(attributor=Attributor(FakeEncoder()))
+    pieces = [{"question": ASKED[:20]}, {"question": ASKED[20:]}, {"context": BRIDGE}, {"answer": SAID}]
+    assert label(summed(list(attach.transform(iter(pieces))))["answer"]) == "corroborated"
+
+
+def test_the_key_of_the_question_can_be_named() -> None:
+    attach = AttachCitations(question_key="topic", attributor=Attributor(FakeEncoder()))
+    given = {"answer": SAID, "context": BRIDGE}
+    assert label(attach.invoke({**given, "topic": ASKED})["answer"]) == "corroborated"
+    assert label(attach.invoke({**given, "topic": "The bridge?", "question": ASKED})["answer"]) == "weak"
+    for call in (attach.invoke, lambda given: list(attach.stream(given))):
+        with pytest.raises(ValueError, match=r"no 'topic', only \['answer', 'context'\]: name the question's key"):
+            call(given)
+        with pytest.raises(TypeError, match="question must be a str or None, got int: 3"):
+            call({**given, "topic": 3})
+
+
+def test_an_answer_is_never_taken_for_the_question() -> None:
+    attach = AttachCitations(answer_key="input", attributor=Attributor(FakeEncoder()))
+    assert label(attach.invoke({"input": SAID, "context": BRIDGE})["input"]) == "weak"
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ([HumanMessage(ASKED)], "corroborated"),
+        ([HumanMessage(ASKED), AIMessage("Which?"), HumanMessage("The red one.")], "weak"),
+        ([HumanMessage(ASKED, additional_kwargs={"lc_source": "summarization"})], "weak"),
+        ([], "weak"),
+    ],
+)
+def test_the_question_of_a_conversation_is_the_last_human_message(asked: Any, expected: str) -> None:
+    attributor = Attributor(FakeEncoder())
+    messages = [*asked, ToolMessage("", tool_call_id="1", artifact=BRIDGE), AIMessage(SAID)]
+    update = EvidenceCitationMiddleware(attributor=attributor).after_agent({"messages": messages}, None)
+    assert update is not None
+    assert label(update["messages"][0]) == expected
+    attach = AttachCitations(answer_key="messages", attributor=attributor)
+    assert label(attach.invoke({"messages": messages})["messages"][-1]) == expected
+
+
 # --- the real model, and what is not installed
 
 

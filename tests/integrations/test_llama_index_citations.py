@@ -163,8 +163,8 @@ def test_what_holds_no_answer_is_refused() -> None:
 # Streams
 
 
-def tokens(log: list[str]) -> Iterator[str]:
-    for token in ANSWER.split(" "):
+def tokens(log: list[str], answer: str = ANSWER) -> Iterator[str]:
+    for token in answer.split(" "):
         log.append(token)
         yield f" {token}" if len(log) > 1 else token
 
@@ -634,7 +634,7 @@ class Scripted(MockLLM):
 
     def stream_complete(self, prompt: str, *args: Any, **kwargs: Any) -> Iterator[CompletionResponse]:
         self.prompts.append(prompt)
-        return (CompletionResponse(text=self.answer, delta=token) for token in tokens([]))
+        return (CompletionResponse(text=self.answer, delta=token) for token in tokens([], self.answer))
 
 
 MARKED = "Elephants eat grass and bark.[1] They drink 200 litres of water.[2] Giraffes fly to Norway."
@@ -769,6 +769,56 @@ def test_nodes_that_another_engine_cut_anew_are_cited_by_their_new_text() -> Non
     assert found(response).references[0].cited_text == "Elephants eat grass and bark."
 
 
+# What the user said
+
+SAID = "The Golden Gate Bridge was painted red in 1937."
+ASKED = "Was the Golden Gate Bridge red in 1937?"
+BRIDGE = [NodeWithScore(node=TextNode(text="The bridge was painted red in the first year.", id_="bridge"))]
+
+
+def label(response: Any) -> str:
+    return found(response).claims[0].label
+
+
+def asked_of(response: Any, question: Any) -> Any:
+    return attach_citations(response, BRIDGE, attributor=Attributor(FakeEncoder()), question=question)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: SAID,
+        lambda: Response(SAID),
+        lambda: AgentChatResponse(SAID),
+        lambda: ChatMessage(SAID, role="assistant"),
+        lambda: AgentOutput(response=ChatMessage(SAID, role="assistant"), current_agent_name="a"),
+    ],
+)
+def test_a_name_that_the_user_said_is_not_flagged(made: Any) -> None:
+    assert label(asked_of(made(), None)) == label(asked_of(made(), "Was the bridge red?")) == "weak"
+    assert label(asked_of(made(), ASKED)) == "corroborated"
+
+
+def test_a_question_that_is_no_text_is_refused_before_anything_streams() -> None:
+    with pytest.raises(TypeError, match="question must be a str or None, got int: 3"):
+        asked_of(StreamingResponse(tokens([])), 3)
+
+
+async def test_an_engine_takes_its_query_for_the_question() -> None:
+    index, llm = VectorStoreIndex([BRIDGE[0].node], embed_model=MockEmbedding(embed_dim=8)), Scripted()
+    llm.answer = SAID
+    for streaming in (False, True):
+        theirs = index.as_query_engine(llm=llm, streaming=streaming)
+        made = EvidenceCitationQueryEngine(theirs, attributor=Attributor(FakeEncoder()))
+        for query, expected in ((ASKED, "corroborated"), ("Was the bridge red?", "weak")):
+            responses = [made.query(query), made.synthesize(QueryBundle(query), BRIDGE)]
+            if not streaming:
+                responses += [await made.aquery(query), await made.asynthesize(QueryBundle(query), BRIDGE)]
+            for response in responses:
+                assert SAID[:-1] in str(response)
+                assert label(response) == expected
+
+
 # Both frameworks alike
 
 
@@ -777,8 +827,8 @@ def test_both_frameworks_take_the_same_arguments_in_the_same_order() -> None:
         [name for name, given in signature(taker).parameters.items() if given.kind is given.KEYWORD_ONLY]
         for taker in (attach_citations, langchain_attach_citations, EvidenceCitationQueryEngine)
     )
-    assert ours == theirs == ["attributor"]
-    assert engine_options == [*ours, "marks", "callback_manager"]
+    assert ours == theirs == ["attributor", "question"]
+    assert engine_options == ["attributor", "marks", "callback_manager"]
 
 
 # The model behind it

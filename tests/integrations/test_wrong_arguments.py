@@ -127,12 +127,12 @@ def li_tool(retriever: Any = None, name: Any = "search", description: Any = "Fin
     return li.create_evidence_tool(li_retriever() if retriever is None else retriever, name, description)(QUERY)
 
 
-def lc_attach(message: Any = TEXT, sources: Any = (DOCUMENT,), attributor: Any = None) -> Any:
-    return lc.attach_citations(message, sources, attributor=attributor or Attributor(FakeEncoder()))
+def lc_attach(message: Any = TEXT, sources: Any = (DOCUMENT,), attributor: Any = None, question: Any = None) -> Any:
+    return lc.attach_citations(message, sources, attributor=attributor or Attributor(FakeEncoder()), question=question)
 
 
-def li_attach(response: Any = TEXT, sources: Any = (SCORED,), attributor: Any = None) -> Any:
-    return li.attach_citations(response, sources, attributor=attributor or Attributor(FakeEncoder()))
+def li_attach(response: Any = TEXT, sources: Any = (SCORED,), attributor: Any = None, question: Any = None) -> Any:
+    return li.attach_citations(response, sources, attributor=attributor or Attributor(FakeEncoder()), question=question)
 
 
 def attributor_of(**given: Any) -> Any:
@@ -193,10 +193,10 @@ CALLS: list[tuple[Callable[..., Any], list[str]]] = [
     (lc_as_retriever, ["base_retriever"]),
     (lc_tool, ["retriever", "name", "description"]),
     (li_tool, ["retriever", "name", "description"]),
-    (lc_attach, ["message", "sources", "attributor"]),
-    (li_attach, ["response", "sources", "attributor"]),
+    (lc_attach, ["message", "sources", "attributor", "question"]),
+    (li_attach, ["response", "sources", "attributor", "question"]),
     (attributor_of, ["model", "max_citations", "verifier", "cache", *LOAD]),
-    (lc_chain, ["attributor", "answer_key", "sources_key"]),
+    (lc_chain, ["attributor", "answer_key", "sources_key", "question_key"]),
     (lc_middleware, ["attributor", "sources_key"]),
     (li_engine, ["query_engine", "attributor", "marks"]),
     (lambda source: lc.first_stage(source), ["source"]),

@@ -236,6 +236,12 @@ def check_max_citations(max_citations: int) -> None:
         raise ValueError(f"max_citations must be at least 1, got {max_citations}")
 
 
+def check_question(question: object) -> None:
+    """Refuse what is neither a text nor None; an adapter calls it before a stream begins."""
+    if question is not None and not isinstance(question, str):
+        raise TypeError(f"question must be a str or None, got {type(question).__name__}: {question!r:.80}")
+
+
 def checked(
     answer: str, sources: Sequence[Source | str], encoder: Encoder, max_citations: int, question: str | None
 ) -> tuple[Source, ...]:
@@ -244,8 +250,7 @@ def checked(
         raise TypeError(f"encoder must be an encoder, got a name: pass load_encoder({encoder!r})")
     if not isinstance(answer, str):
         raise TypeError(f"answer must be a str, got {type(answer).__name__}: {answer!r:.80}")
-    if question is not None and not isinstance(question, str):
-        raise TypeError(f"question must be a str or None, got {type(question).__name__}: {question!r:.80}")
+    check_question(question)
     if isinstance(sources, (str, Source)) or not isinstance(sources, Sequence):
         raise TypeError(f"sources must be a sequence of Source or str, got {type(sources).__name__}; use a list")
     check_max_citations(max_citations)

@@ -86,12 +86,13 @@ class Attributor:
         self.verifier = None if verifier is None else as_verifier(verifier)
         self.files = files
 
-    def __call__(self, answer: str, sources: Sequence[Source | str]) -> Attribution:
-        """The answer's claims with their citations into the sources."""
+    def __call__(self, answer: str, sources: Sequence[Source | str], *, question: str | None = None) -> Attribution:
+        """The answer's claims with their citations into the sources; `question` is what the user asked."""
         attribution = attribute(
             answer,
             sources,
             self.encoder,
+            question=question,
             cache=self.cache,
             max_citations=self.max_citations,
             verifier=self.verifier,
