@@ -163,13 +163,21 @@ def test_no_worker_outlives_a_parent_that_is_stopped(tmp_path: Path, sent: str) 
         SCRIPT.format(tests=str(Path(__file__).parents[2]), text=text) + ("" if sent == "SIGKILL" else LOOP)
     )
     parent = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # A shell's background job ignores SIGINT, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     workers = [int(pid) for pid in parent.stdout.readline().split()]
     assert workers
     time.sleep(0.3)
     os.killpg(parent.pid, signal.SIGINT) if sent == "SIGINT" else parent.kill()
-    parent.communicate(timeout=30)
+    try:
+        parent.communicate(timeout=30)
+    finally:
+        parent.kill()
     deadline = time.monotonic() + 20
     while any(alive(pid) for pid in workers):
         assert time.monotonic() < deadline, "a worker lives on"
