@@ -246,7 +246,7 @@ def test_another_missing_module_is_not_blamed_on_sentence_transformers(tmp_path)
 
 
 def test_the_other_backend_is_refused_with_the_command():
-    with pytest.raises(ImportError, match=r"run `pip install 'sentence-transformers>=6,<7'`.*latelens\[pylate\]"):
+    with pytest.raises(ImportError, match=r"pylate 1.*: run `pip install 'sentence-transformers>=6,<7'`"):
         load_encoder(tiny_models.checkpoint("wordpiece-pylate"), backend="sentence-transformers")
 
 

@@ -437,7 +437,7 @@ def test_stored_rows_are_read_by_id(index: TokenIndex, encoder: FakeEncoder) -> 
         assert (rows.text, rows.tokens) == (chunk.text, encoded.tokens)
         assert rows.vectors.tolist() == encoded.vectors.tolist()
         assert rows.spans.tolist() == encoded.spans.tolist()
-    with pytest.raises(TypeError, match="put one id in a list"):
+    with pytest.raises(TypeError, match="put it in a list"):
         index.rows("fox")
 
 
