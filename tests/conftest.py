@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # No test may ask a model hub for anything: an unknown name must fail at once, on any machine.
@@ -12,6 +13,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 
 from latelens import Encoder, load_encoder
+
+# A shell's background job ignores SIGINT, and so would every test that sends one, with the processes that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

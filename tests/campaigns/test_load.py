@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -61,10 +62,11 @@ def test_an_interrupt_at_any_moment_leaves_cache_and_index_right(tmp_path, campa
     index = ExactIndex(encoder, tmp_path / "index")
     interrupted = 0
     for i in range(10 * campaign):
+        deadline = time.monotonic() + 20
         timer = threading.Timer(0.0005 * (i % 20), os.kill, (os.getpid(), signal.SIGINT))
         try:
             timer.start()
-            while True:
+            while time.monotonic() < deadline:
                 said(encoder, cache)
                 index.upsert([Chunk(f"c{j}", text, {"i": i}) for j, text in enumerate(TEXTS)])
         except KeyboardInterrupt:
