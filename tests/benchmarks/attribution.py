@@ -21,13 +21,14 @@ from typing import Any
 
 import attribution_flips as flips
 import numpy as np
-from attribution_measures import LIBRARY, METHODS, Remembering, Resamples, auroc, mean_vector, methods, speed
+from attribution_measures import LIBRARY, METHODS, Remembering, Resamples, mean_vector, methods, speed
 from attribution_tasks import Claims, Pair, distractors, read_claims, shuffled, texts_of
 from evidence_methods import WordFrequencies
 from evidence_table import Table, markdown
 
 from latelens import EmbeddingCache, Encoder, load_encoder
 from latelens.attribution import Attribution, Source, attribute
+from latelens.evaluation.measures import auroc
 
 SPLITS = "report", "tune", "all"
 WAYS = "one by one", "together"

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +38,7 @@ from attribution_changes import (
 )
 
 from latelens.attribution.guards import check
+from latelens.evaluation.data import read_lines
 
 KINDS = ("number", "name", "negation added", "negation removed", "number of the passages", "name of the passages")
 IN_PASSAGES = "negation added in the passages"
@@ -80,9 +80,9 @@ class Row:
 
 def read_cases(folder: Path, *, label: int = 1) -> list[Case]:
     """The claims of one label, in the file's order."""
-    passages = {line["id"]: line["text"] for line in _lines(folder / "corpus.jsonl")}
-    claims = {line["id"]: line["text"] for line in _lines(folder / "queries.jsonl")}
-    pairs = [line for line in _lines(folder / "pairs.jsonl") if line["label"] == label]
+    passages = {line["id"]: line["text"] for line in read_lines(folder / "corpus.jsonl")}
+    claims = {line["id"]: line["text"] for line in read_lines(folder / "queries.jsonl")}
+    pairs = [line for line in read_lines(folder / "pairs.jsonl") if line["label"] == label]
     return [Case(pair["qid"], claims[pair["qid"]], tuple(passages[id] for id in pair["docids"])) for pair in pairs]
 
 
@@ -143,11 +143,6 @@ def table(rows: Sequence[Row]) -> str:
         cells = [f"{part.share:.3f} ({part.flagged}/{part.claims})" for part in parts.values()]
         lines.append(f"| {kind} | {' | '.join(cells)} | {low:.3f} to {high:.3f} |")
     return "\n".join(lines)
-
-
-def _lines(path: Path) -> list[dict[str, object]]:
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
 
 
 def main() -> None:

@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 from attribution_first import first_citations
 from attribution_kinds_tasks import Kind, read_kinds
-from attribution_measures import LIBRARY, Remembering, Resamples, auroc, kinds_methods, mean_vector, score_of
+from attribution_measures import LIBRARY, Remembering, Resamples, kinds_methods, mean_vector, score_of
 from attribution_tasks import Pair, distractors, shuffled
 from evidence_methods import WordFrequencies
 from evidence_table import Estimate, Table, markdown
 
 from latelens import EmbeddingCache, Encoder, load_encoder
 from latelens.attribution import Attribution, Claim, Source, attribute
+from latelens.evaluation.measures import auroc
 
 REASONS = "number", "date", "name", "negation", "elsewhere", "words", "low", "no evidence"
 

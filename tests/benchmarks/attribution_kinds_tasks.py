@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from attribution_tasks import Claims, Pair, read_claims
+
+from latelens.evaluation.data import digest_of, read_lines
 
 Span = tuple[int, int]
 
@@ -40,9 +39,9 @@ def _scifact(*labels: str) -> Callable[[Path, str, int | None], Kind]:
 
     def read(data: Path, name: str, limit: int | None) -> Kind:
         folder = data / "scifact" / "norm"
-        evidence = {(line["qid"], line["docid"]): line for line in _lines(folder / "evidence.jsonl")}
-        claims = {line["id"]: line["text"] for line in _lines(folder / "queries.jsonl")}
-        texts = {line["id"]: line["text"] for line in _lines(folder / "corpus.jsonl")}
+        evidence = {(line["qid"], line["docid"]): line for line in read_lines(folder / "evidence.jsonl")}
+        claims = {line["id"]: line["text"] for line in read_lines(folder / "queries.jsonl")}
+        texts = {line["id"]: line["text"] for line in read_lines(folder / "corpus.jsonl")}
         rows = [row.split("\t")[:2] for row in (folder / "qrels_beir.tsv").read_text(encoding="utf-8").splitlines()[1:]]
         pairs = [
             Pair(
@@ -55,7 +54,7 @@ def _scifact(*labels: str) -> Callable[[Path, str, int | None], Kind]:
             for qid, docid in rows
             if docid in texts
         ]
-        pairs.sort(key=lambda pair: hashlib.sha1(pair.id.encode()).hexdigest())
+        pairs.sort(key=lambda pair: digest_of(pair.id))
         pairs = pairs[:limit]
         used = {name: texts[name] for pair in pairs for name in pair.cited}
         marked = {
@@ -73,8 +72,3 @@ READERS: dict[str, Callable[[Path, str, int | None], Kind]] = {
     "scifact, any evidence": _scifact("SUPPORT", "CONTRADICT"),
     "scifact, support": _scifact("SUPPORT"),
 }
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]

@@ -129,16 +129,6 @@ def mean_vector(found: TokenEmbeddings) -> NDArray[np.float32]:
     return unit
 
 
-def auroc(scores: NDArray[np.float64], labels: NDArray[np.bool_], weights: NDArray[np.float64] | None = None) -> float:
-    """Area under the ROC curve, each pair counted `weights` times; nan without both labels."""
-    weights = np.ones(len(scores)) if weights is None else weights
-    _, place = np.unique(scores, return_inverse=True)
-    good = np.bincount(place, weights=weights * labels)
-    bad = np.bincount(place, weights=weights * ~labels)
-    total = good.sum() * bad.sum()
-    return float((good * (np.cumsum(bad) - bad / 2)).sum() / total) if total else math.nan
-
-
 class Resamples:
     """Draws of the questions, with all claims of each: claims of one answer are not independent."""
 

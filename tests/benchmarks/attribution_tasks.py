@@ -7,19 +7,17 @@ AttributionBench (Li et al., arXiv 2402.15089).
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from evidence_tasks import split_of
 from numpy.typing import NDArray
 
 from latelens.attribution.claims import split_claims
+from latelens.evaluation.data import digest_of, read_lines
 from latelens.text.sentences import split_sentences
 
 
@@ -50,8 +48,8 @@ class Claims:
 
 
 def read_claims(folder: Path, *, limit: int | None = None) -> Claims:
-    passages = {line["id"]: line["text"] for line in _lines(folder / "corpus.jsonl")}
-    queries = {line["id"]: line for line in _lines(folder / "queries.jsonl")}
+    passages = {line["id"]: line["text"] for line in read_lines(folder / "corpus.jsonl")}
+    queries = {line["id"]: line for line in read_lines(folder / "queries.jsonl")}
     pairs = [
         Pair(
             line["qid"],
@@ -61,12 +59,12 @@ def read_claims(folder: Path, *, limit: int | None = None) -> Claims:
             bool(line["label"]),
             queries[line["qid"]].get("question"),
         )
-        for line in _lines(folder / "pairs.jsonl")
+        for line in read_lines(folder / "pairs.jsonl")
     ]
     unknown = sorted({name for pair in pairs for name in pair.cited} - set(passages))
     if unknown:
         raise ValueError(f"pairs of {folder} cite passages that its corpus lacks: {unknown[:5]}")
-    pairs.sort(key=lambda pair: hashlib.sha1(pair.id.encode()).hexdigest())
+    pairs.sort(key=lambda pair: digest_of(pair.id))
     return Claims("/".join(folder.resolve().parts[-2:]), passages, tuple(pairs[:limit]))
 
 
@@ -94,9 +92,3 @@ def texts_of(claims: Claims) -> list[str]:
 
 def shuffled(names: Sequence[str], seed: str) -> tuple[str, ...]:
     return tuple(random.Random(f"order {seed}").sample(names, len(names)))
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,3 +95,13 @@ def test_what_a_reranker_shows_is_what_it_does(side: Any) -> None:
     assert "model='another/model'" in repr(reranker)
     with pytest.raises(ValueError, match="could not find the model 'another/model'"):
         side.rerank(reranker, chunks_of(side), QUERY)
+
+
+def test_a_pickled_or_copied_retriever_finds_what_it_found(side: Any, tmp_path: Path) -> None:
+    chunks = [side.chunk("Elephants eat grass.", "grass"), side.chunk("It rained.", "rain")]
+    retrievers = [side.retriever(chunks, FakeEncoder("one"), path=path) for path in (None, tmp_path / "index")]
+    for retriever in retrievers:
+        expected = [side.text(found) for found in side.search(retriever, QUERY)]
+        assert len(expected) == 2
+        for other in (pickle.loads(pickle.dumps(retriever)), copy.deepcopy(retriever)):
+            assert [side.text(found) for found in side.search(other, QUERY)] == expected

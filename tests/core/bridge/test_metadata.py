@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from fake_encoder import FakeEncoder
 
-from latelens import read_evidence, rerank
+from latelens import Ranked, TokenEmbeddings, TokenKind, explain, read_evidence, rerank
 from latelens.bridge.metadata import earlier_score, read_metadata, to_metadata
 
 QUERY = "what do elephants eat"
@@ -63,3 +64,23 @@ def test_evidence_comes_back_as_it_was() -> None:
 )
 def test_the_retrieval_score_is_the_first_one_known(metadata: dict, score: object, expected: float | None) -> None:
     assert earlier_score(metadata, score) == expected
+
+
+def page(cells: int) -> TokenEmbeddings:
+    """Rows of a page image: patches, no text."""
+    encoded = FakeEncoder().encode_documents([" ".join(f"cell{i}" for i in range(cells))])[0]
+    rows = encoded.content_rows()
+    spans = np.full((len(rows), 2), -1, dtype=np.int32)
+    kinds = np.full(len(rows), TokenKind.PATCH, dtype=np.uint8)
+    return TokenEmbeddings("", encoded.vectors[rows], ("<image>",) * len(rows), spans, kinds)
+
+
+def test_patches_of_a_page_are_called_patches_and_leave_no_word_uncovered() -> None:
+    query = FakeEncoder().encode_queries(["elephants eat"])[0]
+    explanation = explain(query, page(6))
+    assert explanation.uncovered == ()
+    ranked = Ranked(0, explanation.score, explanation, ())
+    found = to_metadata(ranked, query="elephants eat", model="fake", rank=1, tokens=True)
+    assert {token["document_kind"] for token in found["tokens"]} == {"patch"}
+    assert (found["relevance"], found["evidence"], found["uncovered"]) == (None, [], [])
+    assert sum(token["similarity"] for token in found["tokens"]) == pytest.approx(found["score"])

@@ -19,6 +19,7 @@ from attribution_tasks import distractors, read_claims, shuffled, texts_of
 from evidence_methods import WordFrequencies
 
 from latelens.attribution import attribute
+from latelens.evaluation.measures import auroc
 
 PASSAGES = {"cats": "Cats eat mice. They sleep.", "dogs": "Dogs chase cars.", "birds": "Birds sing songs."}
 PASSAGES |= {f"other{i}": f"Number {i} stands in the north." for i in range(4)}
@@ -47,11 +48,11 @@ def folder(tmp_path):
 
 def test_auroc_is_the_share_of_pairs_in_the_right_order():
     labels = np.array([True, False, True, False])
-    assert measures.auroc(np.array([4.0, 1.0, 3.0, 2.0]), labels) == 1
-    assert measures.auroc(np.array([4.0, 3.0, 2.0, 1.0]), labels) == 0.75
-    assert measures.auroc(np.ones(4), labels) == 0.5
-    assert measures.auroc(np.array([4.0, 3.0, 2.0, 1.0]), labels, np.array([1.0, 0, 5, 1])) == 1
-    assert math.isnan(measures.auroc(np.ones(2), np.array([True, True])))
+    assert auroc(np.array([4.0, 1.0, 3.0, 2.0]), labels) == 1
+    assert auroc(np.array([4.0, 3.0, 2.0, 1.0]), labels) == 0.75
+    assert auroc(np.ones(4), labels) == 0.5
+    assert auroc(np.array([4.0, 3.0, 2.0, 1.0]), labels, np.array([1.0, 0, 5, 1])) == 1
+    assert math.isnan(auroc(np.ones(2), np.array([True, True])))
 
 
 def test_resamples_keep_the_claims_of_a_question_together():

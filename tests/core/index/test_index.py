@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -439,6 +441,21 @@ def test_stored_rows_are_read_by_id(index: TokenIndex, encoder: FakeEncoder) -> 
         assert rows.spans.tolist() == encoded.spans.tolist()
     with pytest.raises(TypeError, match="put it in a list"):
         index.rows("fox")
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda index: pickle.loads(pickle.dumps(index)), copy.deepcopy], ids=["pickle", "copy"]
+)
+def test_an_index_goes_to_another_process_and_finds_there_what_it_found(kind: Kind, index: TokenIndex, copied) -> None:
+    index.add(TALES)
+    if kind.name == "qdrant":
+        with pytest.raises(TypeError, match=r"holds your client.* in the other process"):
+            copied(index)
+        return
+    other = copied(index)
+    found, expected = other.search("fox"), index.search("fox")
+    assert [(hit.chunk, hit.score) for hit in found] == [(hit.chunk, hit.score) for hit in expected]
+    assert other.count() == index.count() == len(TALES)
 
 
 def test_more_hits_than_there_are_chunks_cannot_be_found(kind: Kind, index: TokenIndex) -> None:

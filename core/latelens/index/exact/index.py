@@ -22,7 +22,7 @@ from latelens.index.exact.scoring import best_of, scores_of
 from latelens.index.exact.segment_file import damaged
 from latelens.index.exact.segments import Draft, Segment, draft_of, in_memory
 from latelens.index.filters import Condition, matches
-from latelens.index.protocol import Chunk, Hit
+from latelens.index.protocol import Chunk, EncodedChunk, Hit
 from latelens.index.token_index import TokenIndex, check_manifest, digest, manifest_of, refuse_changed
 from latelens.paths import checked_folder
 
@@ -74,6 +74,14 @@ class ExactIndex(TokenIndex):
                 f"there is no index in {str(path)!r}; ExactIndex(encoder, path) starts one, or correct the path"
             )
         return index
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled or copied, a folder is opened again, and what is in memory goes along with its rows."""
+        if self.path is not None:
+            return ExactIndex, (self.encoder, self.path)
+        chunks = list(self.chunks())
+        rows = self.rows([chunk.id for chunk in chunks])
+        return _in_memory, (self.encoder, list(zip(chunks, rows, strict=True)))
 
     def __repr__(self) -> str:
         path = None if self.path is None else str(self.path)
@@ -292,3 +300,14 @@ def _of_document(part: LiveSegment, document_id: str) -> list[int]:
 
 def _folder_named(path: str | os.PathLike[str]) -> Path:
     return checked_folder(path, none="keeps the index in memory")
+
+
+def _in_memory(encoder: Encoder, held: Sequence[tuple[Chunk, TokenEmbeddings]]) -> ExactIndex:
+    """Called by pickle."""
+    index = ExactIndex(encoder)
+    fingerprint = encoder.fingerprint if held else ""
+    index.add(
+        EncodedChunk(chunk.id, chunk.text, chunk.metadata, chunk.document_id, rows=rows, fingerprint=fingerprint)
+        for chunk, rows in held
+    )
+    return index

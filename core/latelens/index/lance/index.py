@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -92,6 +93,13 @@ class LanceIndex(TokenIndex):
         self._searching = Search(candidates, probes, words=mode == "hybrid")
         self._building = threading.Lock()
         self._table.snapshot()  # refuses another encoder's folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled or copied, the folder is opened again."""
+        opened = partial(
+            LanceIndex, mode=self.mode, index_from=self.index_from, candidates=self.candidates, probes=self.probes
+        )
+        return opened, (self.encoder, self.path)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], encoder: Encoder) -> LanceIndex:

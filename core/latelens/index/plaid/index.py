@@ -7,8 +7,10 @@ import math
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 try:
     import fast_plaid  # noqa: F401 - first, to say what is missing
@@ -106,6 +108,19 @@ class PlaidIndex(TokenIndex):
         self._loader = threading.Lock()
         self._store = self._open(n_bits)
         self._builder = PlaidBuilder(self._store, self.path, n_bits=self.n_bits, build_from=build_from, device=device)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled or copied, the folder is opened again."""
+        opened = partial(
+            PlaidIndex,
+            n_bits=self.n_bits,
+            build_from=self.build_from,
+            oversampling=self.oversampling,
+            probes=self.probes,
+            cache=self.cache,
+            device=self.device,
+        )
+        return opened, (self.encoder, self.path)
 
     @property
     def loss(self) -> str:

@@ -270,6 +270,12 @@ class QdrantIndex(TokenIndex):
         for ids in _groups(allowed, _FILTER_IDS):
             yield models.Filter(must=[models.HasIdCondition(has_id=ids)])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(
+            "a QdrantIndex holds your client, which cannot be pickled or copied; make the client and the index in the "
+            "other process"
+        )
+
     def _candidates(self, query: TokenEmbeddings, k: int, allowed: models.Filter | None) -> list[models.ScoredPoint]:
         """At least the best `k` points by the server's scores, and those that it gives the same score as the last."""
         rows, limit = query.vectors.tolist(), k + _MARGIN
