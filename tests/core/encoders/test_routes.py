@@ -91,6 +91,7 @@ def test_wrong_choices_say_what_to_do(options, error, message):
 
 
 @pytest.mark.skipif(OPENVINO, reason="OpenVINO is installed")
+@pytest.mark.skipif(not tiny_models.MULTI_VECTOR, reason="PyLate runs on torch only, and says so")
 def test_a_missing_engine_names_the_command():
     if importlib.util.find_spec("openvino"):
         pytest.skip("OpenVINO is installed")

@@ -71,7 +71,7 @@ def _by_first_route(
 ) -> tuple[Any, Route]:
     for route, following in zip_longest(wanted, wanted[1:]):
         try:
-            with warnings.catch_warnings(), _without_bar():
+            with warnings.catch_warnings(), _quietly():
                 warnings.filterwarnings("ignore", module="transformers")  # an export that goes well warns often
                 loaded = open_model(where, **rest, **route.options(model_kwargs))
             _log.info("%s runs on %s", where, route)
@@ -84,24 +84,59 @@ def _by_first_route(
 
 
 @contextmanager
-def _without_bar() -> Iterator[None]:
-    """Leave out transformers' bar over the weights, which ends in a second; that of a download stays."""
+def _quietly() -> Iterator[None]:
+    """Leave out what says nothing: transformers' bar over the weights, and its report of weights that are not used.
+
+    The bar of a download stays, and so does a report of weights that are missing or do not fit.
+    """
     from transformers.utils import logging as transformers_logging
 
-    set_hook = getattr(transformers_logging, "set_tqdm_hook", None)
-    if set_hook is None:  # before transformers 5
-        yield
-        return
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(_says_something)
+    try:
+        with _without_hook() if not hasattr(transformers_logging, "set_tqdm_hook") else _with_hook():
+            yield
+    finally:
+        logger.removeFilter(_says_something)
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return "LOAD REPORT" not in message or any(word in message for word in ("MISSING", "MISMATCH", "CONVERSION"))
+
+
+@contextmanager
+def _with_hook() -> Iterator[None]:
+    from transformers.utils import logging as transformers_logging
 
     def hook(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         hidden = {"disable": True} if kwargs.get("desc") == "Loading weights" else {}
         return make(*args, **{**kwargs, **hidden}) if before is None else before(make, args, {**kwargs, **hidden})
 
-    before = set_hook(hook)
+    before = transformers_logging.set_tqdm_hook(hook)
     try:
         yield
     finally:
-        set_hook(before)
+        transformers_logging.set_tqdm_hook(before)
+
+
+@contextmanager
+def _without_hook() -> Iterator[None]:
+    """For releases of transformers that have no hook: their switch also stops the hub's bars, which are put back."""
+    import huggingface_hub.utils
+    import transformers.utils.logging
+
+    hub: Any = huggingface_hub.utils
+    switch: Any = transformers.utils.logging
+    if not switch.is_progress_bar_enabled():
+        yield
+        return
+    switch.disable_progress_bar()
+    hub.enable_progress_bars()
+    try:
+        yield
+    finally:
+        switch.enable_progress_bar()
 
 
 def _device(device: str | None) -> str | None:
