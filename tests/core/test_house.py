@@ -30,8 +30,6 @@ FLOORS = (
     ("__init__", "__main__"),
 )
 HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# The notebook seam: data reaches for a renderer when a notebook asks.
-LAZY = {("latelens.shown", "latelens.render.notebook")}
 
 
 def files() -> dict[str, Path]:
@@ -54,7 +52,7 @@ def imports(name: str, known: dict[str, Path]) -> set[str]:
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     named = {f"{module}.__init__" if f"{module}.__init__" in known else module for module in found}
-    return {module for module in named & known.keys() if (name, module) not in LAZY}
+    return named & known.keys()
 
 
 KNOWN = files()
