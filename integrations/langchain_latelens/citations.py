@@ -27,7 +27,7 @@ def attach_citations(
     attributor: Attributor | None = None,
     question: str | None = None,
 ) -> AIMessage:
-    """The message with a standard `Citation` for every source span that bears one of its claims.
+    """The message with a standard `Citation` for every source span that backs one of its claims.
 
     The result is a copy in standard content blocks (``output_version="v1"``) with the same id, tool calls, usage
     and metadata; without any citation its content stays as it is. A citation's ``start_index`` and

@@ -66,13 +66,13 @@ class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
-        """Call the model with messages that bear no citations."""
+        """Call the model with messages that back no citations."""
         return handler(_without_citations(request))
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
-        """Call the model with messages that bear no citations."""
+        """Call the model with messages that back no citations."""
         return await handler(_without_citations(request))
 
     def _cited(self, state: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -122,7 +122,7 @@ class LateInteractionVectorStore(VectorStore):
         return [str(document.id) for document in named]
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
-        """Delete documents; unknown ids are passed over.
+        """Delete documents; unknown ids are skipped.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""`attach_citations`: an answer of LlamaIndex with the source spans that bear its claims, and back."""
+"""`attach_citations`: an answer of LlamaIndex with the source spans that back its claims, and back."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def attach_citations(
     attributor: Attributor | None = None,
     question: str | None = None,
 ) -> Any:
-    """A copy of the answer that carries, for each of its claims, the source spans that bear it.
+    """A copy of the answer that carries, for each of its claims, the source spans that back it.
 
     `read_attribution` reads them. A `Response` holds them as JSON in ``metadata["latelens"]``; an agent's output as
     the item ``output["latelens"]``; a chat response or a message in its ``additional_kwargs``. Messages, also those

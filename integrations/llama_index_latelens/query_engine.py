@@ -24,7 +24,7 @@ dispatcher = get_dispatcher(__name__)
 
 
 class EvidenceCitationQueryEngine(BaseQueryEngine):
-    """Cite the answers of a query engine: ``[1]`` after a claim leads to the sentence that bears it.
+    """Cite the answers of a query engine: ``[1]`` after a claim leads to the sentence that backs it.
 
     The model is asked for no citations, and is shown none: they are found by comparing the answer with the nodes,
     which keep their ids and texts. ``read_attribution(response)`` has the answer without marks, and under

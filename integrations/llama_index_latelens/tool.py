@@ -44,7 +44,7 @@ def create_evidence_tool(
     retriever
         A `LateInteractionRetriever`, or any retriever whose nodes were reranked.
     name, description
-        What the model is told of the tool.
+        How the tool is described to the model.
     numbers
         Counts the quotes: several calls in a conversation never give one number to two quotes. Each tool has its own
         by default; give one `QuoteNumbers` to all evidence tools of an agent, and reset it for a new conversation.

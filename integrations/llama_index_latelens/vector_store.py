@@ -106,7 +106,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         return await asyncio.to_thread(self.add, nodes, **kwargs)
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Delete all nodes of a document, at once; an unknown one is passed over."""
+        """Delete all nodes of a document, at once; an unknown one is skipped."""
         check_names(delete_kwargs, ())
         self.index.delete_document(ref_doc_id)
 

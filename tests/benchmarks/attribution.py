@@ -1,4 +1,4 @@
-"""Does the score tell claims that their passages bear from others, and are the right passages cited? Run by hand.
+"""Does the score tell claims that their passages back from others, and are the right passages cited? Run by hand.
 
 python tests/benchmarks/attribution.py FOLDER [--set small|norm] [--limit N] [--json numbers.json]
 

@@ -19,7 +19,7 @@ Change = tuple[int, str, str]
 
 @dataclass(frozen=True)
 class Case:
-    """A claim that its passages bear."""
+    """A claim that its passages back."""
 
     id: str
     claim: str

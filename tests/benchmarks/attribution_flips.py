@@ -3,7 +3,7 @@
     python tests/benchmarks/attribution_flips.py FOLDER
 
 FOLDER holds `corpus.jsonl` {id, text}, `queries.jsonl` {id, text} and `pairs.jsonl` {qid, docids, label}, such as
-the claims of HAGRID in AttributionBench. A claim that its passages bear (label 1) is changed in one place; what is
+the claims of HAGRID in AttributionBench. A claim that its passages back (label 1) is changed in one place; what is
 changed is found with the patterns of `attribution_changes`, not with those that are measured, and nothing else is
 asked of a change than that the old value stands in the passages: the new one may stand there, too. A change counts as
 flagged where it brings a reason that the untouched claim does not have. Rules were made on half "develop" (even sha1

@@ -1,4 +1,4 @@
-"""Does the score tell claims that their sources bear from others, on every kind of answer at hand? Run by hand.
+"""Does the score tell claims that their sources back from others, on every kind of answer at hand? Run by hand.
 
 python tests/benchmarks/attribution_kinds.py DATA [--sets gensearch lfqa ...] [--limit N] [--json numbers.json]
 

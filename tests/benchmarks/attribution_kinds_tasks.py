@@ -35,7 +35,7 @@ def _bench(folder: str) -> Callable[[Path, str, int | None], Kind]:
 
 
 def _scifact(*labels: str) -> Callable[[Path, str, int | None], Kind]:
-    """Claims of SciFact's dev part with the abstracts that they cite; borne by those whose evidence has a label."""
+    """Claims of SciFact's dev part with the abstracts that they cite; backed by those whose evidence has a label."""
 
     def read(data: Path, name: str, limit: int | None) -> Kind:
         folder = data / "scifact" / "norm"

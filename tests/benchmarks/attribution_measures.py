@@ -3,7 +3,7 @@
 A method gives one number to a claim and a set of passages. AUROC is the chance that an attributable claim gets a
 higher one than another claim (equal ones count half). A set of several passages is scored in two ways, the same for
 every method: "together", and "one by one", the mean over the passages: people reject a set if one of its passages
-does not bear the claim (among claims that cite three passages or more, "together" is at .53, "one by one" at .59).
+does not back the claim (among claims that cite three passages or more, "together" is at .53, "one by one" at .59).
 """
 
 from __future__ import annotations

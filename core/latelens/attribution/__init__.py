@@ -1,4 +1,4 @@
-"""Evidence on answers: claims, the source spans that bear them, exact checks, and verifiers."""
+"""Evidence on answers: claims, the source spans that back them, exact checks, and verifiers."""
 
 from latelens.attribution.answer import attribute
 from latelens.attribution.citations import Attribution, Citation, Claim, Label, Source

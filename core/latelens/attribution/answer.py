@@ -19,7 +19,7 @@ from latelens.explanation.matches import explain
 from latelens.explanation.relevance import relevance as relevance_of
 from latelens.ranking import calibration_of
 
-# Of the score, and of the share of the words that nothing bears; chosen on the same halves as the numbers of `borne`.
+# Of the score, and of the share of the words that nothing backs; chosen on the same halves as the numbers of `backing`.
 # Beside the exact checks, which flag 9 % of the attributable claims of generated search and 38 % of its others, these
 # flag 7 and 27 % more. Without a bound on absent words, "Dogs must wait outside." corroborates "Dogs fly.".
 # Below .3 stand 0, 0 and 5 % of the attributable claims of generated search, long-form answers and dialogue, and 97, 89
@@ -38,7 +38,7 @@ def attribute(
     max_citations: int = 3,
     verifier: Verifier | Judge | None = None,
 ) -> Attribution:
-    """Find for each claim of an answer the sentences of the sources that bear it, and say where there are none.
+    """Find for each claim of an answer the sentences of the sources that back it, and say where there are none.
 
     All claims meet all sources, whatever the answer itself cites. A claim is encoded as a document is: it is often
     longer than what a model reads of a query (32 tokens with ColBERT), and a statement is compared with statements.

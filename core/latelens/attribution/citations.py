@@ -45,7 +45,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Citation:
-    """A span of a source that bears on a claim; ``sources[source_index].text[source_start:source_end] == cited_text``.
+    """A span of a source that backs a claim; ``sources[source_index].text[source_start:source_end] == cited_text``.
 
     Where `key` is not None, the span lies in ``sources[source_index].shown[key]`` instead.
 
@@ -101,7 +101,7 @@ class Claim:
         a remark without a statement. Only a `Verifier` tells ``"supported"`` and ``"contradicted"``: matching words
         show neither truth nor cause.
     score
-        How well the sources bear the claim, 0..1; comparable between claims, answers and pools: foreign sources beside
+        How well the sources back the claim, 0..1; comparable between claims, answers and pools: foreign sources beside
         a claim's own hardly change it.
     reasons
         Why the label is no better, such as ``"number 150 kg not in the evidence"``.
@@ -110,7 +110,7 @@ class Claim:
     citations
         Best first.
     nearest
-        Of a claim without evidence, the sentence that is most like it, for a reader to check: it does not bear the
+        Of a claim without evidence, the sentence that is most like it, for a reader to check: it does not back the
         claim. None for other claims, where no source has a sentence, and where the attribution travelled without its
         sources' texts; it does not count when claims are compared.
     """
@@ -128,7 +128,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Attribution(ShowsInNotebooks):
-    """An answer, cut into claims, each with the spans that bear it.
+    """An answer, cut into claims, each with the spans that back it.
 
     Attributes
     ----------

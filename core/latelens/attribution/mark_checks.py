@@ -1,4 +1,4 @@
-"""Whether the sources that a model named in its marks bear its claims."""
+"""Whether the sources that a model named in its marks back its claims."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from latelens.attribution.verify.verdict import Judge, Verifier
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
 
-Verdict = Literal["borne", "elsewhere", "unborne", "unknown"]
+Verdict = Literal["backed", "elsewhere", "unbacked", "unknown"]
 Handling = Literal["keep", "move", "flag", "strip"]
 BORNE = frozenset(("corroborated", "supported"))
 
 
 @dataclass(frozen=True)
 class CheckedMark:
-    """One number of a mark, and whether its source bears the claim before it.
+    """One number of a mark, and whether its source backs the claim before it.
 
     Attributes
     ----------
     claim
         Index of the claim in the attribution; None where no claim stands before the mark.
     verdict
-        ``"borne"``: the source bears the claim, alone or with the other sources of its marks. ``"elsewhere"``: it does
-        not, another one does. ``"unborne"``: none does. ``"unknown"``: no source has the number, or the claim cannot
+        ``"backed"``: the source backs the claim, alone or with the other sources of its marks. ``"elsewhere"``: it does
+        not, another one does. ``"unbacked"``: none does. ``"unknown"``: no source has the number, or the claim cannot
         be checked.
     better
-        The number of the source that bears the claim best; None where none does.
+        The number of the source that backs the claim best; None where none does.
     """
 
     mark: WrittenMark
@@ -62,17 +62,17 @@ def check_marks(
     cache: EmbeddingCache | None = None,
     verifier: Verifier | Judge | None = None,
 ) -> MarkedAnswer:
-    """Read the marks that a model wrote against its numbered sources, and check that each source bears its claim.
+    """Read the marks that a model wrote against its numbered sources, and check that each source backs its claim.
 
-    A claim is borne where `attribute` to that source alone calls it corroborated, or supported by the verifier.
+    A claim is backed where `attribute` to that source alone calls it corroborated, or supported by the verifier.
 
     Parameters
     ----------
     sources
         What the model saw, in the order of its numbers: the first is ``[1]``.
     handling
-        ``"keep"`` leaves the marks as they are; ``"move"`` names the source that bears the claim instead, or none;
-        ``"flag"`` writes ``[2?]`` for a number that does not bear it; ``"strip"`` takes all marks away. Only the
+        ``"keep"`` leaves the marks as they are; ``"move"`` names the source that backs the claim instead, or none;
+        ``"flag"`` writes ``[2?]`` for a number that does not back it; ``"strip"`` takes all marks away. Only the
         model's own numbering is ever written.
 
     Raises
@@ -116,26 +116,26 @@ def _check(
     named = list(dict.fromkeys(number for mark in marks for number in mark.numbers))
     known = [number for number in named if 1 <= number <= len(found.sources)]
 
-    def bears(numbers: Sequence[int]) -> bool:
+    def backs(numbers: Sequence[int]) -> bool:
         own = [found.sources[number - 1] for number in numbers]
         text = "" if claim is None else claim.text
         alone = asked(text, own)
         return bool(alone.claims) and all(each.label in BORNE for each in alone.claims)
 
     checkable = claim is not None and claim.label != "not_checkable"
-    borne = [number for number in known if checkable and bears([number])]
-    if not borne and len(known) > 1 and checkable and bears(known):
-        borne = known
+    backed = [number for number in known if checkable and backs([number])]
+    if not backed and len(known) > 1 and checkable and backs(known):
+        backed = known
     better = None
     if claim is not None and claim.label in BORNE:
-        better = borne[0] if borne else claim.citations[0].source_index + 1
+        better = backed[0] if backed else claim.citations[0].source_index + 1
     for mark in marks:
         for number in mark.numbers:
-            verdict: Verdict = "unborne" if better is None else "elsewhere"
+            verdict: Verdict = "unbacked" if better is None else "elsewhere"
             if not checkable or number not in known:
                 verdict = "unknown"
-            elif number in borne:
-                verdict = "borne"
+            elif number in backed:
+                verdict = "backed"
             yield CheckedMark(mark, number, index, verdict, better)
 
 
@@ -145,7 +145,7 @@ def _handled(answer: str, checked: Sequence[CheckedMark], handling: Handling) ->
     written: dict[WrittenMark, list[str]] = {each.mark: [] for each in checked}
     placed: set[tuple[int | None, int]] = set()
     for each in checked:
-        good = each.verdict == "borne"
+        good = each.verdict == "backed"
         if handling == "flag":
             written[each.mark].append(f"[{each.number}{'' if good else '?'}]")
         elif handling == "move":

@@ -96,7 +96,7 @@ _LEAD_IN = regex.compile(
 
 
 def is_remark(text: str) -> bool:
-    """Whether a sentence states nothing that a source could bear."""
+    """Whether a sentence states nothing that a source could back."""
     return bool(
         _QUESTION.search(text)
         or _COLON.search(text)

@@ -66,7 +66,7 @@ class SentencePool:
         return self.holders.get(key_of(word), [])
 
     def holding_number(self, number: Number) -> list[int]:
-        """The sentences that bear a number, in whatever form (`guards.numbers.bears`)."""
+        """The sentences that back a number, in whatever form (`guards.numbers.backs`)."""
         return sorted(self.numbers.places(number))
 
 

@@ -1,4 +1,4 @@
-"""How well the sentences of many sources together bear a claim, and which of them do."""
+"""How well the sentences of many sources together back a claim, and which of them do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.attribution.borne import SIMILARITY, SMALL, Floats, Places, Words, bear, weigh
+from latelens.attribution.backing import SIMILARITY, SMALL, Floats, Places, Words, back, weigh
 from latelens.attribution.sentence_pool import SentencePool, pool_sentences
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import COVERED
@@ -18,13 +18,13 @@ from latelens.maxsim import maxsim
 
 __all__ = ["Support", "find_support", "pool_sentences"]
 
-# Chosen as those of `borne`. Of MaxSim over a whole source, beside the words that a few sentences bear: a fifth more
+# Chosen as those of `backing`. Of MaxSim over a whole source, beside the words that a few sentences back: a fifth more
 # or less is the same; without it the mean AUROC is .867, alone it is .858 (this .875).
 _WHOLE = 0.5
-# A further sentence must bear more of the claim than this, one in a further source more than both: many sentences
+# A further sentence must back more of the claim than this, one in a further source more than both: many sentences
 # find something for every claim. Among 20 passages 97 % of the citations are right, 93 % with .02 and .05.
 _FURTHER_SENTENCE, _FURTHER_SOURCE = 0.05, 0.1
-_ENOUGH = 3  # more bear hardly anything
+_ENOUGH = 3  # more back hardly anything
 # Claim rows to multiply at a time: bounds the memory of a book-long answer.
 _CLAIM_ROWS = 1024
 _SPEAKS = 0.8  # as in `Explanation.uncovered`
@@ -32,19 +32,19 @@ _SPEAKS = 0.8  # as in `Explanation.uncovered`
 
 @dataclass(frozen=True)
 class Support:
-    """What bears a claim.
+    """What backs a claim.
 
     Attributes
     ----------
     score
-        How well the sources bear the claim, 0..1: half of it the share, by weight of its words, that up to `_ENOUGH`
-        sentences bear, half of it how much of the claim one source says at all (MaxSim).
+        How well the sources back the claim, 0..1: half of it the share, by weight of its words, that up to `_ENOUGH`
+        sentences back, half of it how much of the claim one source says at all (MaxSim).
     sentences
         Indices into the pool, best first.
     similarities
         For each of the sentences, MaxSim of the claim's words in it, at most 1, as `EvidenceSpan.score`.
     missing
-        The words of the claim that none of the sentences bears, in its order, without function words and what the user
+        The words of the claim that none of the sentences backs, in its order, without function words and what the user
         said.
     absent
         Their share of the claim's words, 0..1 by weight, negators that no sentence has among them.
@@ -63,12 +63,12 @@ class Support:
 def find_support(
     claims: Sequence[TokenEmbeddings], pool: SentencePool, floor: NDArray[np.float32], *, most: int, said: str = ""
 ) -> Iterator[Support]:
-    """What bears each claim: one result a claim, with `most` sentences at most.
+    """What backs each claim: one result a claim, with `most` sentences at most.
 
-    A word of the claim is borne by a sentence as far as MaxSim finds it there, above `floor`, (dim,), what it finds
-    anywhere (`background`), and as far as the very word stands there (`bear`). The first sentence is the one in which
+    A word of the claim is backed by a sentence as far as MaxSim finds it there, above `floor`, (dim,), what it finds
+    anywhere (`background`), and as far as the very word stands there (`back`). The first sentence is the one in which
     the claim's words match best, rare words first: its MaxSim, each word weighed as in `query_words` and by its idf in
-    the pool. Others are taken greedily while they bear more words, as in `find_evidence`; a negator fetches no further
+    the pool. Others are taken greedily while they back more words, as in `find_evidence`; a negator fetches no further
     sentence. The score does not depend on what else is in the pool: more sources can only add to it.
     """
     for batch in _batches(claims):
@@ -99,22 +99,22 @@ def _support(claim: TokenEmbeddings, best: Floats, floors: Floats, pool: Sentenc
         return Support(0.0, (), ())
     clear = (best - floors) / np.maximum(1 - floors, 1e-6)
     words = weigh(claim.text, asked, said)
-    borne, displaced = bear(words, _by_word(clear[asked.rows], asked), pool)
+    backed, displaced = back(words, _by_word(clear[asked.rows], asked), pool)
     matched = _by_word(best[asked.rows], asked)  # (words, sentences)
-    gained, _ = _choose(borne, words, pool.sources, int((words.weights @ borne).argmax()), _ENOUGH)
-    found = np.where(words.figures[:, None], borne, matched)
+    gained, _ = _choose(backed, words, pool.sources, int((words.weights @ backed).argmax()), _ENOUGH)
+    found = np.where(words.figures[:, None], backed, matched)
     first = int(((asked.weights * _rarity(asked, pool) * np.where(words.small, SMALL, 1)) @ found).argmax())
-    _, chosen = _choose(borne, words, pool.sources, first, most)
-    best_of = borne[:, chosen].max(axis=1)
-    unborne = best_of < SIMILARITY * COVERED
-    lost = unborne & (asked.weights * len(asked.words) >= _SPEAKS) & ~words.small & ~words.said
+    _, chosen = _choose(backed, words, pool.sources, first, most)
+    best_of = backed[:, chosen].max(axis=1)
+    unbacked = best_of < SIMILARITY * COVERED
+    lost = unbacked & (asked.weights * len(asked.words) >= _SPEAKS) & ~words.small & ~words.said
     score = (1 - _WHOLE) * gained[-1] + _WHOLE * _whole(clear, pool)
     return Support(
         score=min(max(score, 0.0), 1.0),
         sentences=tuple(chosen),
         similarities=tuple((asked.weights @ matched[:, chosen]).tolist()),
         missing=tuple(asked.words[i] for i in np.flatnonzero(lost).tolist()),
-        absent=float(words.weights @ (lost | (unborne & words.negators))),
+        absent=float(words.weights @ (lost | (unbacked & words.negators))),
         displaced=displaced,
     )
 
@@ -138,23 +138,23 @@ def _rarity(asked: QueryWords, pool: SentencePool) -> Floats:
 
 
 def _choose(
-    borne: Floats, words: Words, sources: NDArray[np.intp], first: int, most: int
+    backed: Floats, words: Words, sources: NDArray[np.intp], first: int, most: int
 ) -> tuple[list[float], list[int]]:
-    """Sentences that bear the claim together, greedily; and what the first one bears, the first two, and so on."""
+    """Sentences that back the claim together, greedily; and what the first one backs, the first two, and so on."""
     weights, chosen = words.weights, [first]
-    covered = borne[:, first]
+    covered = backed[:, first]
     gained = [float(weights @ covered)]
     # "not" in another sentence is not this "not". With all function words 3 more of 534 true claims are flagged.
-    borne = np.where(words.negators[:, None], covered[:, None], borne)
+    backed = np.where(words.negators[:, None], covered[:, None], backed)
     new = sources != sources[chosen[0]]
     while len(chosen) < most:
-        values = weights @ np.maximum(borne, covered[:, None])
+        values = weights @ np.maximum(backed, covered[:, None])
         values -= _FURTHER_SENTENCE * len(chosen) + _FURTHER_SOURCE * (len(set(sources[chosen].tolist())) - 1 + new)
         best = int(values.argmax())
         if values[best] <= gained[-1]:
             break
         chosen.append(best)
         gained.append(float(values[best]))
-        covered = np.maximum(covered, borne[:, best])
+        covered = np.maximum(covered, backed[:, best])
         new &= sources != sources[best]
     return gained, chosen

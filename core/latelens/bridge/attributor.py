@@ -19,7 +19,7 @@ from latelens.pages.files import PageFiles
 
 
 class Attributor:
-    """Finds the source spans that bear the claims of answers: a model that loads at first use, a cache, a verifier.
+    """Finds the source spans that back the claims of answers: a model that loads at first use, a cache, a verifier.
 
     Make one and use it for every answer: ``attach_citations(answer, sources, attributor=attributor)`` in both
     frameworks, and whatever else attaches citations there. Called with an answer and sources, it is `attribute`.

@@ -97,7 +97,7 @@ def numbered_quotes(
 
 
 def read_quotes(text: str) -> dict[int, tuple[str, str]]:
-    """The quotes and sources in what `numbered_quotes` wrote, by number; other lines are passed over.
+    """The quotes and sources in what `numbered_quotes` wrote, by number; other lines are skipped.
 
     >>> read_quotes('[1] "They eat much bark." (Elephants)')
     {1: ('They eat much bark.', 'Elephants')}

@@ -1,4 +1,4 @@
-"""Encoders: one file for each backend, and `load_encoder` to choose."""
+"""Encoders: `load_encoder`, a registry of backends with a folder each, and what every encoder shares."""
 
 from latelens.encoders.catalogue import ModelInfo, list_models
 from latelens.encoders.loading import DEFAULT_MODEL, load_encoder

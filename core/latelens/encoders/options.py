@@ -1,4 +1,4 @@
-"""What `load_encoder` is told beside the model."""
+"""The options of `load_encoder`."""
 
 from __future__ import annotations
 

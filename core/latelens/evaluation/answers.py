@@ -14,10 +14,10 @@ from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
 
 MEASURES = {
-    "supported": "claims that the sources bear",
+    "supported": "claims that the sources back",
     "flagged": "claims that a reader should check",
-    "citation_precision": "marks whose source bears the claim",
-    "citation_recall": "claims that a marked source bears",
+    "citation_precision": "marks whose source backs the claim",
+    "citation_recall": "claims that a marked source backs",
 }
 
 
@@ -42,10 +42,10 @@ class AnswerScore:
     supported, flagged
         Shares of them that are corroborated, or supported by the verifier, and that are not; None without a claim.
     citation_precision
-        Of the numbers in the answer's own marks, the share whose source bears its claim; a number that no source has
-        bears none. None where the answer has no mark.
+        Of the numbers in the answer's own marks, the share whose source backs its claim; a number that no source has
+        backs none. None where the answer has no mark.
     citation_recall
-        Of the claims, the share that a source of its own marks bears; None where the answer has no mark.
+        Of the claims, the share that a source of its own marks backs; None where the answer has no mark.
     """
 
     example: Answered
@@ -58,7 +58,7 @@ class AnswerScore:
 
     @property
     def attribution(self) -> Attribution:
-        """The answer's claims with the sentences that bear them."""
+        """The answer's claims with the sentences that back them."""
         return self.checked.attribution
 
 
@@ -128,7 +128,7 @@ def _scored(
     )
     claims = [i for i, claim in enumerate(checked.attribution.claims) if claim.label != "not_checkable"]
     supported = [checked.attribution.claims[i].label in BORNE for i in claims]
-    borne = {mark.claim for mark in checked.marks if mark.verdict == "borne"}
+    backed = {mark.claim for mark in checked.marks if mark.verdict == "backed"}
     share, right = fmean(supported) if claims else None, list(_right(checked))
     return AnswerScore(
         example=example,
@@ -137,14 +137,14 @@ def _scored(
         supported=share,
         flagged=None if share is None else 1 - share,
         citation_precision=fmean(right) if right else None,
-        citation_recall=fmean(i in borne for i in claims) if claims and checked.marks else None,
+        citation_recall=fmean(i in backed for i in claims) if claims and checked.marks else None,
     )
 
 
 def _right(checked: MarkedAnswer) -> Iterator[bool]:
-    """Whether each marked number bears its claim; those at remarks are left out, unless no source has them."""
+    """Whether each marked number backs its claim; those at remarks are left out, unless no source has them."""
     claims, sources = checked.attribution.claims, len(checked.attribution.sources)
     for mark in checked.marks:
         remark = mark.claim is not None and claims[mark.claim].label == "not_checkable"
         if not remark or not 1 <= mark.number <= sources:
-            yield mark.verdict == "borne"
+            yield mark.verdict == "backed"

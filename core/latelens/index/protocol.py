@@ -165,7 +165,7 @@ class Index(Searcher, Protocol):
     """A store of chunks that is searched by late interaction. `TokenIndex` implements what is common."""
 
     def add(self, chunks: Iterable[Chunk], *, batch_size: int = 256, show_progress: bool = False) -> int:
-        """Add chunks with new ids; those that are there already, unchanged, are passed over."""
+        """Add chunks with new ids; those that are already stored, unchanged, are skipped."""
         ...
 
     def upsert(self, chunks: Iterable[Chunk], *, batch_size: int = 256, show_progress: bool = False) -> int:
@@ -173,7 +173,7 @@ class Index(Searcher, Protocol):
         ...
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete chunks; unknown ids are passed over."""
+        """Delete chunks; unknown ids are skipped."""
         ...
 
     def get(self, ids: Sequence[str]) -> list[Chunk | None]:

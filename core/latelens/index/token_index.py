@@ -37,7 +37,7 @@ class TokenIndex(ABC):
         """Add chunks with new ids and return how many were written.
 
         Streams: at most `batch_size` chunks are in memory, and each batch is acknowledged before the next is read. A
-        chunk that is there already, unchanged, is passed over without being encoded, so an `add` that was interrupted
+        chunk that is already stored, unchanged, is skipped without being encoded, so an `add` that was interrupted
         is simply run again.
 
         Raises
@@ -119,7 +119,7 @@ class TokenIndex(ABC):
 
     @abstractmethod
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete chunks and return how many there were; unknown ids are passed over."""
+        """Delete chunks and return how many there were; unknown ids are skipped."""
 
     @abstractmethod
     def get(self, ids: Sequence[str]) -> list[Chunk | None]:

@@ -32,8 +32,8 @@ def from_anthropic_citations(blocks: Sequence[Mapping[str, Any]], sources: Seque
     """The attribution in a message's content blocks; `sources` are the documents of the request, in order.
 
     Each cited text block becomes a claim. Its label is ``"weak"`` and its score 0, with the reason
-    ``"cited, not measured"``: the format does not say how well the text bears the claim; `attribute` measures it.
-    Blocks that hold no text (thinking, tool calls) are passed over.
+    ``"cited, not measured"``: the format does not say how well the text backs the claim; `attribute` measures it.
+    Blocks that hold no text (thinking, tool calls) are skipped.
 
     Raises
     ------

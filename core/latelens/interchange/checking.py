@@ -8,7 +8,7 @@ from typing import Any
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
 
-# Neither Anthropic nor Google says how well the cited text bears a claim: such a claim stays to be checked.
+# Neither Anthropic nor Google says how well the cited text backs a claim: such a claim stays to be checked.
 UNMEASURED = "cited, not measured"
 
 

@@ -32,7 +32,7 @@ LABELS: dict[Label, LabelWords] = {
     "weak": LabelWords("△", "weak", "only some of its words stand in the sources, or a detail does not"),
     "no_evidence": LabelWords("○", "no evidence", "nothing in the sources is like it"),
     "contradicted": LabelWords("✕", "contradicted", "a verifier reads the cited text as saying otherwise"),
-    "not_checkable": LabelWords("–", "not checkable", "it states nothing that a source could bear"),
+    "not_checkable": LabelWords("–", "not checkable", "it states nothing that a source could back"),
 }
 
 

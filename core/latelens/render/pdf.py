@@ -57,7 +57,7 @@ def highlight(
     """Write a copy of a PDF with the evidence marked, and an outline entry for each mark.
 
     Each mark is a highlight annotation with a comment: the question, the words of it that the evidence answers, and
-    the score; or the claim of an answer that it bears. A source has a colour. The PDF's own bytes stay as they are.
+    the score; or the claim of an answer that it backs. A source has a colour. The PDF's own bytes stay as they are.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def highlight(
         The PDF.
     found
         What `rerank` returned, chunks of LangChain or LlamaIndex that carry evidence, or an attribution. Chunks whose
-        metadata names another file are passed over.
+        metadata names another file are skipped.
     target
         Where to write the copy.
     password
@@ -118,16 +118,16 @@ def _evidence(found: Sequence[Any]) -> Iterator[_Wanted]:
 
 
 def _cited(attribution: Attribution) -> Iterator[_Wanted]:
-    """The distinct cited texts by their marks, each with the claims that it bears."""
-    bears: dict[tuple[int, int, int], list[str]] = {}
+    """The distinct cited texts by their marks, each with the claims that it backs."""
+    backs: dict[tuple[int, int, int], list[str]] = {}
     for claim in attribution.claims:
         for citation in claim.citations:
             key = citation.source_index, citation.source_start, citation.source_end
-            bears.setdefault(key, []).append(f"{claim.label}: {claim.text} (score {citation.score:.2f})")
+            backs.setdefault(key, []).append(f"{claim.label}: {claim.text} (score {citation.score:.2f})")
     for mark, citation in enumerate(attribution.references, start=1):
         i, start, end = citation.source_index, citation.source_start, citation.source_end
         source = attribution.sources[i]
-        comment = "\n".join([f"[{mark}]", *bears[i, start, end]])
+        comment = "\n".join([f"[{mark}]", *backs[i, start, end]])
         yield _Wanted(source.text, start, end, source.file, f"[{mark}] {citation.cited_text}", comment, i)
 
 

@@ -47,9 +47,9 @@ ANSWER = "Cats eat mice [1]. Dogs bark loudly [1]. Fish climb trees [3]. Birds f
 def test_each_number_is_checked_against_its_own_source():
     found = check_marks(ANSWER, SOURCES, FakeEncoder())
     assert [(each.number, each.claim, each.verdict, each.better) for each in found.marks] == [
-        (1, 0, "borne", 1),
+        (1, 0, "backed", 1),
         (1, 1, "elsewhere", 2),
-        (3, 2, "unborne", None),
+        (3, 2, "unbacked", None),
         (9, 3, "unknown", 3),
     ]
     assert found.text == ANSWER
@@ -71,12 +71,12 @@ def test_marks_are_kept_moved_flagged_or_taken_away(handling, text):
 
 def test_a_mark_that_opens_a_line_belongs_to_what_follows_there():
     found = check_marks("Cats eat mice.\n- [2] Dogs bark loudly.\n\nHello! [1]", SOURCES, FakeEncoder())
-    assert [(each.claim, each.verdict) for each in found.marks] == [(1, "borne"), (2, "unknown")]
+    assert [(each.claim, each.verdict) for each in found.marks] == [(1, "backed"), (2, "unknown")]
 
 
 def test_two_sources_may_bear_a_claim_together():
     answer = "Cats eat mice and dogs bark loudly [1][2]."
-    assert [each.verdict for each in check_marks(answer, SOURCES, FakeEncoder()).marks] == ["borne", "borne"]
+    assert [each.verdict for each in check_marks(answer, SOURCES, FakeEncoder()).marks] == ["backed", "backed"]
     assert [each.verdict for each in check_marks(answer[:-4] + ".", SOURCES, FakeEncoder()).marks] == ["elsewhere"]
 
 

@@ -92,7 +92,7 @@ def test_files_that_cannot_be_read_are_said_and_the_others_searched(notes, capsy
     Path("picture.png").write_bytes(b"x")
     assert main(["grass", "."]) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "latelens: .: passed over 1 file of other types (.png); name a file to read it whatever its type",
+        "latelens: .: skipped 1 file of other types (.png); name a file to read it whatever its type",
         "latelens: empty.txt: is empty",
         "latelens: skipped program.txt: is no text but binary; if it is UTF-16 without a byte order mark, give its "
         "encoding",

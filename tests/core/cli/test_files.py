@@ -153,7 +153,7 @@ def test_a_folder_stands_for_its_documents_in_order(tmp_path):
     names = [name.removeprefix(str(tmp_path)).replace("\\", "/") for name in found.names]
     assert names == ["/a.txt", "/b.md", "/sub/c.HTML", "/z.png", "-"]
     (note,) = found.notes
-    assert "passed over 1 file of other types (.png)" in note
+    assert "skipped 1 file of other types (.png)" in note
 
 
 def test_an_empty_folder_and_a_missing_file_are_said(tmp_path):

@@ -48,10 +48,10 @@ def test_a_set_has_the_means_of_its_answers_and_encodes_a_source_once():
     found = score_answers(examples, encoder)
     assert found.means == {"supported": 0.5, "flagged": 0.5, "citation_precision": 1.0, "citation_recall": 1.0}
     assert found.table().splitlines()[2:] == [
-        "| supported: claims that the sources bear | 0.500 | 2 |",
+        "| supported: claims that the sources back | 0.500 | 2 |",
         "| flagged: claims that a reader should check | 0.500 | 2 |",
-        "| citation_precision: marks whose source bears the claim | 1.000 | 1 |",
-        "| citation_recall: claims that a marked source bears | 1.000 | 1 |",
+        "| citation_precision: marks whose source backs the claim | 1.000 | 1 |",
+        "| citation_recall: claims that a marked source backs | 1.000 | 1 |",
     ]
     assert encoder.encoded.count("Dogs bark loudly.") == 1
     assert found == score_answers(examples, FakeEncoder())
@@ -67,4 +67,4 @@ def test_the_report_is_one_page_that_loads_nothing_and_escapes_every_text(tmp_pa
     assert "&lt;script&gt;alert" in page
     assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
-    assert "claims that the sources bear" in page
+    assert "claims that the sources back" in page

@@ -19,7 +19,7 @@ from evidence_methods import WordFrequencies
 
 @pytest.fixture
 def data(tmp_path):
-    """SciFact's form, with one claim that is borne, one that is contradicted, and one without evidence."""
+    """SciFact's form, with one claim that is backed, one that is contradicted, and one without evidence."""
     texts = {"cats": "Cats eat mice. They sleep.", "dogs": "Dogs chase cars.", "birds": "Birds sing songs."}
     lines = {
         "corpus": [{"id": name, "text": text} for name, text in texts.items()],

@@ -60,7 +60,7 @@ class Missing:
 
 
 def check(claim: str, cited: Sequence[str], *, context: Sequence[str] = (), question: str = "") -> tuple[str, ...]:
-    """Reasons why the cited texts do not bear a claim, each naming the value; empty where none is found.
+    """Reasons why the cited texts do not back a claim, each naming the value; empty where none is found.
 
     See `missing`, which says the same with places.
 
@@ -77,7 +77,7 @@ def check(claim: str, cited: Sequence[str], *, context: Sequence[str] = (), ques
 def missing(
     claim: str, cited: Sequence[str], *, context: Sequence[str] = (), question: str = ""
 ) -> tuple[Missing, ...]:
-    """What a claim says that no cited text bears, in the claim's order.
+    """What a claim says that no cited text backs, in the claim's order.
 
     `context` are texts around the cited ones, such as their whole sources and titles. A name may stand there, since a
     sentence says "he", and a date, since a dateline says when; a number and a negation may not. Names, dates and
@@ -133,8 +133,8 @@ def _values(claim: str, evidence: Sequence[str], around: Sequence[str]) -> Itera
         whole = {value for values in theirs for value in values.whole}
         whole |= {value for values in said for value in values.whole if value in _YEARS}
         held = dates.Dates((date for values in said for date in values.dates), whole)
-        borne = {(date.start, date.end) for date in dated if held.bear(date)}  # either reading of 5/6/94 will do
-        yield from (("date", start, end, False) for start, end in dict.fromkeys(spans) if (start, end) not in borne)
+        backed = {(date.start, date.end) for date in dated if held.back(date)}  # either reading of 5/6/94 will do
+        yield from (("date", start, end, False) for start, end in dict.fromkeys(spans) if (start, end) not in backed)
     hinted = frozenset().union(*(values.hints for values in theirs))
     offered = numbers.Numbers((0, numbers.bare(number)) for values in theirs for number in values.numbers)
     known: dict[numbers.Number, bool] = {}
@@ -153,7 +153,7 @@ def _names(claim: str, evidence: Sequence[str]) -> Iterator[_Found]:
     wanted = names.names(claim)
     offered = [names.vocabulary(text) for text in evidence] if wanted else []
     for name in wanted:
-        if not any(names.bears(vocabulary, name) for vocabulary in offered):
+        if not any(names.backs(vocabulary, name) for vocabulary in offered):
             yield "name", name.start, name.end, False
 
 

@@ -125,7 +125,7 @@ class Dates:
                 years.add(date.year)
         self._years = sorted(years)
 
-    def bear(self, claim: Date) -> bool:
+    def back(self, claim: Date) -> bool:
         """Whether the evidence says all that the claim's date does; it may be more exact, but not less."""
         if claim.span:
             low, high = claim.span

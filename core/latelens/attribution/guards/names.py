@@ -59,7 +59,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a text of evidence offers to bear a name.
+    """What a text of evidence offers to back a name.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ def vocabulary(text: str) -> Vocabulary:
     )
 
 
-def bears(evidence: Vocabulary, name: Name) -> bool:
+def backs(evidence: Vocabulary, name: Name) -> bool:
     """Whether the evidence has the name: its words, its surname alone, its acronym or its expansion."""
     if name.acronym and len(name.words[0]) < 4:
         return name.words[0] in evidence.acronyms or _abbreviates(evidence, name)

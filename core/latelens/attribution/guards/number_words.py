@@ -27,7 +27,7 @@ AFTER_DIGITS = SCALES | {"mn": 10**6, "mln": 10**6, "bn": 10**9, "tn": 10**12, "
 AFTER_DIGITS |= dict.fromkeys(_MILLIONS.split(), 10**6)
 AFTER_DIGITS |= dict.fromkeys(_BILLIONS.split(), 10**9)
 
-# What bears a number without naming it; a claim that says only this is not held to it.
+# What backs a number without naming it; a claim that says only this is not held to it.
 _HINTS = {"both": "2", "pair": "2", "couple": "2", "twice": "2", "double": "2", "twin": "2", "twins": "2", "dual": "2"}
 _HINTS |= {"duo": "2", "single": "1", "sole": "1", "once": "1", "triple": "3", "trio": "3", "dozen": "12"}
 _HINTS |= {"half": "1/2 50", "quarter": "1/4 25", "decade": "10", "century": "100"}

@@ -145,9 +145,9 @@ class Numbers:
             self._held.setdefault(value, {})[place, number] = None
 
     def places(self, number: Number) -> set[int]:
-        """Where the number is borne, in whatever form."""
+        """Where the number is backed, in whatever form."""
         near = (pair for value in self._near(number) for pair in self._held.get(value, ()))
-        return {place for place, other in near if bears(other, number)}
+        return {place for place, other in near if backs(other, number)}
 
     def _near(self, number: Number) -> Iterable[Fraction]:
         values = looked_up(number)
@@ -177,7 +177,7 @@ def looked_up(number: Number) -> frozenset[Fraction]:
     return number.values | {value * number.factor for value in number.values}
 
 
-def bears(evidence: Number, claim: Number) -> bool:
+def backs(evidence: Number, claim: Number) -> bool:
     """Whether the evidence's number is the claim's; units must agree where both have one.
 
     A claim that says "about" may round what the evidence gives, by at most 5 per cent: "about 150" for 148, not

@@ -26,7 +26,7 @@ class FoundFiles:
     names
         Paths as they were given, or joined to the folder given; ``"-"`` is standard input.
     notes
-        What was passed over, in words.
+        What was skipped, in words.
     """
 
     names: tuple[str, ...]
@@ -34,7 +34,7 @@ class FoundFiles:
 
 
 def find_files(names: Sequence[str]) -> FoundFiles:
-    """Replace folders by the documents in them; hidden files, links to folders and other types are passed over.
+    """Replace folders by the documents in them; hidden files, links to folders and other types are skipped.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def _documents(folder: str, notes: list[str]) -> list[str]:
     if others:
         types = ", ".join(suffix for suffix, _ in others.most_common(5)) + (", ..." if len(others) > 5 else "")
         count = f"{others.total()} file{'s' if others.total() > 1 else ''} of other types ({types})"
-        notes.append(f"{folder}: passed over {count}; name a file to read it whatever its type")
+        notes.append(f"{folder}: skipped {count}; name a file to read it whatever its type")
     elif not documents:
         notes.append(f"{folder}: no files in this folder")
     return documents

@@ -110,7 +110,7 @@ class ExactIndex(TokenIndex):
             folder.sweep(written)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete chunks and return how many there were; unknown ids are passed over."""
+        """Delete chunks and return how many there were; unknown ids are skipped."""
         check_ids(ids)
         with self._writing():
             doomed = {id_ for id_ in ids if id_ in self._where()}

@@ -144,7 +144,7 @@ class LanceIndex(TokenIndex):
         self._tidy()
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete chunks and return how many there were; unknown ids are passed over."""
+        """Delete chunks and return how many there were; unknown ids are skipped."""
         check_ids(ids)
         if not ids or self._table.snapshot() is None:
             return 0

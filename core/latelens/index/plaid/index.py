@@ -148,7 +148,7 @@ class PlaidIndex(TokenIndex):
         return written
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete chunks and return how many there were; unknown ids are passed over."""
+        """Delete chunks and return how many there were; unknown ids are skipped."""
         check_ids(ids)
         with self._store.writing() as view:
             return view.delete(ids)

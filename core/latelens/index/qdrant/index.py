@@ -115,7 +115,7 @@ class QdrantIndex(TokenIndex):
         return self.storage.loss
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete chunks and return how many there were; unknown ids are passed over."""
+        """Delete chunks and return how many there were; unknown ids are skipped."""
         check_ids(ids)
         deleted = 0
         self._settle()

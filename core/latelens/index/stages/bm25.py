@@ -71,7 +71,7 @@ class BM25:
         return len(given)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete chunks and return how many there were; unknown ids are passed over."""
+        """Delete chunks and return how many there were; unknown ids are skipped."""
         with self._lock:
             gone = sum(self._chunks.pop(id, None) is not None for id in dict.fromkeys(ids))
             self._built = None

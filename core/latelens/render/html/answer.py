@@ -1,4 +1,4 @@
-"""An answer as HTML, each claim with the sentences that bear it: for a notebook, or as a page to keep; no network."""
+"""An answer as HTML, each claim with the sentences that back it: for a notebook, or as a page to keep; no network."""
 
 from __future__ import annotations
 

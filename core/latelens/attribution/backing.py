@@ -1,4 +1,4 @@
-"""How far each sentence of a pool bears each word of a claim: what the word means, and the very word."""
+"""How far each sentence of a pool backs each word of a claim: what the word means, and the very word."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SIMILARITY = 0.7
 _SHARPNESS = 2
 # A function word says a tenth of that: .8731, and .8641 where it says all of it.
 SMALL = 0.1
-# A number weighs twice as much as a word like it, and another number does not bear it at all however similar its
+# A number weighs twice as much as a word like it, and another number does not back it at all however similar its
 # vector is. Five times as much has .8696: it is the words around a number that tell most claims apart.
 _NUMBER = 1
-# A sentence that holds a number must bear the words around it this well, beside the sentence that bears them best:
-# "Lunch costs eleven euros" does not bear "Guided tours start at eleven". A word that is n words away counts .8^n.
-# One that bears the claim without its numbers about as well as any does hold them, too.
+# A sentence that holds a number must back the words around it this well, beside the sentence that backs them best:
+# "Lunch costs eleven euros" does not back "Guided tours start at eleven". A word that is n words away counts .8^n.
+# One that backs the claim without its numbers about as well as any does hold them, too.
 _SAME_WORDS, _NEAR, _SAME_CLAIM = 0.65, 0.8, 0.9
 
 
@@ -77,7 +77,7 @@ def weigh(claim: str, asked: QueryWords, said: str = "") -> Words:
     found = [
         number
         for number in numbers.numbers(numbers.without(text, spans))
-        if numbers.counts(text, number) and not any(numbers.bears(other, number) for other in known)
+        if numbers.counts(text, number) and not any(numbers.backs(other, number) for other in known)
     ]
     numerals = np.array([numbers.is_numeral(word) for word in asked.words], dtype=bool)
     counted = [(number, _inside(asked, number.start, number.end)) for number in found]
@@ -97,8 +97,8 @@ def _inside(asked: QueryWords, start: int, end: int) -> NDArray[np.bool_]:
 Places: TypeAlias = tuple[tuple[int, int], ...]
 
 
-def bear(words: Words, strengths: Floats, pool: SentencePool) -> tuple[Floats, Places]:
-    """How far each sentence bears each word, (words, sentences) 0..1; and the numbers that stand only elsewhere.
+def back(words: Words, strengths: Floats, pool: SentencePool) -> tuple[Floats, Places]:
+    """How far each sentence backs each word, (words, sentences) 0..1; and the numbers that stand only elsewhere.
 
     `strengths`, (words, sentences): how far MaxSim finds each word there, above what it finds anywhere. A number
     counts only as far as it stands there, in whatever form, beside the words that stand beside it in the claim; a date
@@ -128,11 +128,11 @@ def bear(words: Words, strengths: Floats, pool: SentencePool) -> tuple[Floats, P
 
 
 def _beside(
-    words: Words, counted: NDArray[np.bool_], own: NDArray[np.bool_], bears: Floats, pool: SentencePool
+    words: Words, counted: NDArray[np.bool_], own: NDArray[np.bool_], backs: Floats, pool: SentencePool
 ) -> NDArray[np.bool_]:
-    """Which sentences bear the words around a number, (sentences,) bool."""
+    """Which sentences back the words around a number, (sentences,) bool."""
     weights = words.weights * ~counted
     others = weights * _NEAR ** np.abs(np.arange(len(own)) - np.flatnonzero(own).mean())
-    bears[:, pool.pronouns] = np.maximum(bears[:, pool.pronouns], bears[:, pool.pronouns - 1])
-    near, whole = others @ bears, weights @ bears  # (sentences,)
+    backs[:, pool.pronouns] = np.maximum(backs[:, pool.pronouns], backs[:, pool.pronouns - 1])
+    near, whole = others @ backs, weights @ backs  # (sentences,)
     return np.asarray((near >= _SAME_WORDS * near.max()) | (whole >= _SAME_CLAIM * whole.max()))
