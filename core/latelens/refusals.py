@@ -50,10 +50,13 @@ def _is_ours(module: str) -> bool:
     return module.partition(".")[0] in _OURS and not module.startswith("latelens.cli")
 
 
-def check_is(name: str, value: object, kind: type[Any] | tuple[type[Any], ...], called: str) -> None:
-    """Refuse a value of another type; `called` says what is wanted and where it comes from."""
+def check_is(
+    name: str, value: object, kind: type[Any] | tuple[type[Any], ...], called: str, *, instead: str = ""
+) -> None:
+    """Refuse a value of another type; `called` says what is wanted and where it comes from, `instead` what to write."""
     if not isinstance(value, kind):
-        raise TypeError(f"{name} must be {called}, got {described(value)}")
+        next_step = f"; {instead}" if instead else ""
+        raise TypeError(f"{name} must be {called}, got {described(value)}{next_step}")
 
 
 def check_texts(name: str, texts: Sequence[str]) -> None:

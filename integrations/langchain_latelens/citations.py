@@ -15,7 +15,7 @@ from langchain_latelens.annotations import V1, Block, annotate, bare, describe, 
 from langchain_latelens.sources import to_sources
 from langchain_latelens.stored_attribution import read, record
 from latelens.attribution.citations import Attribution, Claim, Source
-from latelens.bridge.arguments import check_is, listed
+from latelens.bridge.arguments import check_type, listed
 from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.metadata import KEY
 
@@ -83,7 +83,7 @@ def read_attribution(message: AIMessage, sources: Iterable[Any] | None = None) -
     ValueError
         If the text has changed since, the sources are others, or a newer version of latelens wrote it.
     """
-    check_is("message", message, AIMessage)
+    check_type("message", message, AIMessage)
     return read(message, None if sources is None else to_sources(sources))
 
 

@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.stores import BaseStore
 
 from langchain_latelens.evidence import SCORE_KEY, strip_evidence
-from latelens.bridge.arguments import check_is, listed, streamed
+from latelens.bridge.arguments import check_type, listed, streamed
 from latelens.bridge.candidates import content_id
 from latelens.bridge.metadata import marked
 from latelens.bridge.parents import (
@@ -62,7 +62,7 @@ def passages(documents: Iterable[Document], *, whole: bool) -> dict[str, list[Ch
 
 def text_of(document: Document | str) -> str:
     """The text of a document, or a text itself."""
-    check_is("document", document, (Document, str))
+    check_type("document", document, (Document, str))
     return document if isinstance(document, str) else document.page_content
 
 

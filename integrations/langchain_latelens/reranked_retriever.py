@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, model_validator
 from typing_extensions import Self
 
-from latelens.bridge.arguments import check_is, check_names
+from latelens.bridge.arguments import check_names, check_type
 from latelens.bridge.reranking import RerankAsked, RerankOptions, renamed
 
 # A field that leaves the reranker's own: None means something there.
@@ -48,8 +48,8 @@ class RerankedRetriever(BaseRetriever):
     @model_validator(mode="after")
     def _check(self) -> Self:
         instead = "of a vector store pass store.as_retriever()"
-        check_is("base_retriever", self.base_retriever, Runnable, instead=instead)
-        check_is("reranker", self.reranker, BaseDocumentCompressor, instead="write LateInteractionRerank()")
+        check_type("base_retriever", self.base_retriever, Runnable, instead=instead)
+        check_type("reranker", self.reranker, BaseDocumentCompressor, instead="write LateInteractionRerank()")
         replace(RerankOptions.of(self.reranker), **renamed(self._split({})[0]))  # refuses what is out of range
         return self
 

@@ -11,7 +11,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
-from latelens.bridge.arguments import check_is, check_name
+from latelens.bridge.arguments import check_name, check_type
 from latelens.bridge.quotes import Found, QuoteNumbers, numbered_quotes
 
 
@@ -47,7 +47,7 @@ def create_evidence_tool(
     name_unmatched
         End with a line that names the query's content words that nothing quoted has a close wording for.
     """
-    check_is("retriever", retriever, Runnable, instead="of a vector store pass store.as_retriever()")
+    check_type("retriever", retriever, Runnable, instead="of a vector store pass store.as_retriever()")
     check_name("name", name)
     check_name("description", description)
     counted = numbers or QuoteNumbers()

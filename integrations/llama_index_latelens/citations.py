@@ -14,7 +14,7 @@ from llama_index.core.schema import NodeWithScore
 
 from latelens.attribution import Attribution, Citation, Source
 from latelens.attribution.answer import check_question
-from latelens.bridge.arguments import check_is, listed
+from latelens.bridge.arguments import check_type, listed
 from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.boxes import per_mille
 from latelens.bridge.metadata import KEY
@@ -108,7 +108,7 @@ def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike
     ValueError
         If a newer version of latelens wrote it, or `sources` do not hold what was cited.
     """
-    check_is("response", response, (Answered, Streamed, PydanticResponse))  # type: ignore[arg-type]
+    check_type("response", response, (Answered, Streamed, PydanticResponse))  # type: ignore[arg-type]
     if isinstance(response, AgentOutput):
         written = response.get(KEY)
     elif isinstance(response, ChatMessage | ChatResponse):

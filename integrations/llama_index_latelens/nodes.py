@@ -19,7 +19,7 @@ from llama_index.core.schema import (
 )
 from llama_index.core.storage.docstore import BaseDocumentStore
 
-from latelens.bridge.arguments import check_is, streamed
+from latelens.bridge.arguments import check_type, streamed
 from latelens.bridge.metadata import found_through, marked, ours
 from latelens.bridge.parents import NODE_KEY, WHOLE_KEY, FindParents, Parent, keep_whole, passages_of, place_of
 from latelens.bridge.retrieving import Retrieved
@@ -46,7 +46,7 @@ def text_of(node: BaseNode) -> str:
 
 def bare_text(document: NodeWithScore | BaseNode | str) -> str:
     """The text of a node, scored or not, or a text itself."""
-    check_is("document", document, (NodeWithScore, BaseNode, str))
+    check_type("document", document, (NodeWithScore, BaseNode, str))
     if isinstance(document, str):
         return document
     return text_of(document.node if isinstance(document, NodeWithScore) else document)

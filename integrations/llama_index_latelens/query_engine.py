@@ -16,7 +16,7 @@ from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from latelens.bridge.arguments import check_is
+from latelens.bridge.arguments import check_type
 from latelens.bridge.attributor import Attributor, chosen
 from llama_index_latelens.citations import cite
 
@@ -55,7 +55,7 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         callback_manager: CallbackManager | None = None,
     ) -> None:
         instead = "of an index pass index.as_query_engine()"
-        check_is("query_engine", query_engine, BaseQueryEngine, instead=instead)
+        check_type("query_engine", query_engine, BaseQueryEngine, instead=instead)
         self._query_engine = query_engine
         self._marks = marks
         self._attributor = chosen(attributor)

@@ -16,7 +16,7 @@ from llama_index.core.storage.docstore import BaseDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilters
 from typing_extensions import Self, Unpack
 
-from latelens.bridge.arguments import check_flag, check_is, check_names, listed
+from latelens.bridge.arguments import check_flag, check_names, check_type, listed
 from latelens.bridge.calibrations import CalibrationSetting
 from latelens.bridge.parents import KEPT, PARENT_KEY, FindParents, check_parents, kept_parents
 from latelens.bridge.reranking import renamed
@@ -246,7 +246,7 @@ class LateInteractionRetriever(BaseRetriever):
 
     def _asked(self, query: QueryType, asked: Asked) -> Self:
         """Itself, or a copy with arguments of one call; None stays as it was set, but for the bounds."""
-        check_is("query", query, (str, QueryBundle))
+        check_type("query", query, (str, QueryBundle))
         check_names(asked, Asked.__annotations__)
         changed = copy.copy(self)
         for name, value in renamed(asked).items():

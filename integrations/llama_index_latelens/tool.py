@@ -11,7 +11,7 @@ from llama_index.core.bridge.pydantic import BaseModel, Field
 from llama_index.core.schema import NodeWithScore
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
 
-from latelens.bridge.arguments import check_is, check_name
+from latelens.bridge.arguments import check_name, check_type
 from latelens.bridge.quotes import Found, QuoteNumbers, numbered_quotes
 from llama_index_latelens.nodes import text_of
 
@@ -51,7 +51,7 @@ def create_evidence_tool(
     name_unmatched
         End with a line that names the query's content words that nothing quoted has a close wording for.
     """
-    check_is("retriever", retriever, BaseRetriever, instead="of an index pass index.as_retriever()")
+    check_type("retriever", retriever, BaseRetriever, instead="of an index pass index.as_retriever()")
     check_name("name", name)
     check_name("description", description)
     metadata = ToolMetadata(description=description, name=name, fn_schema=EvidenceQuery)

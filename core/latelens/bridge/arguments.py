@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast, get_args
 
+from latelens import refusals
 from latelens.refusals import described
 
 Item = TypeVar("Item")
@@ -51,28 +52,25 @@ def check_many(name: str, items: object, kind: type[Any] | tuple[type[Any], ...]
 
 
 def _checked(name: str, item: Any, kind: type[Item] | tuple[type[Item], ...], wrap: str) -> Item:
-    check_is(name, item, kind, instead=wrap)
+    check_type(name, item, kind, instead=wrap)
     return cast("Item", item)
 
 
-def check_is(name: str, value: object, kind: type[Any] | tuple[type[Any], ...], *, instead: str = "") -> None:
+def check_type(name: str, value: object, kind: type[Any] | tuple[type[Any], ...], *, instead: str = "") -> None:
     """Refuse what is of another type; `instead` says what to write."""
-    if not isinstance(value, kind):
-        next_step = f"; {instead}" if instead else ""
-        raise TypeError(f"{name} must be a {_named(kind)}, got {described(value)}{next_step}")
+    refusals.check_is(name, value, kind, f"a {_named(kind)}", instead=instead)
 
 
 def check_name(name: str, value: object) -> None:
     """Refuse what is no str, or an empty one."""
-    check_is(name, value, str)
+    check_type(name, value, str)
     if not str(value).strip():
         raise ValueError(f"{name} must not be empty, got {value!r}")
 
 
 def check_flag(name: str, value: object) -> None:
     """Refuse what is neither True nor False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {described(value)}")
+    refusals.check_is(name, value, bool, "True or False")
 
 
 def _named(kind: type[Any] | tuple[type[Any], ...]) -> str:

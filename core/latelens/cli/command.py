@@ -195,10 +195,8 @@ def _progress() -> Progress:
 
 
 def _quiet() -> None:
-    """Keep the libraries' own bars and reports off the screen, except the hub's bar, which shows a download."""
-    logging = importlib.import_module("transformers.utils.logging")
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    """Keep transformers' reports off the screen; without importing it, since an exported model does not need it."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def _say(message: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from latelens.embeddings import TokenKind
 from latelens.encoders.calibration import Calibration
 from latelens.explanation.matches import Explanation
 
@@ -18,7 +17,7 @@ def relevance(explanation: Explanation, calibration: Calibration | None) -> floa
     if calibration is None:
         return None
     if not len(document.content_rows()):
-        return None if (document.kinds == TokenKind.PATCH).any() else 0.0
+        return None if document.is_page_image else 0.0
     if not len(explanation.word_strengths):
         return 0.0
     return calibration.probability(explanation.strength, math.log(len(document)))

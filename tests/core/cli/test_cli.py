@@ -316,3 +316,12 @@ def test_a_full_or_closed_standard_output_is_status_2(notes, options):
 def test_a_folder_name_that_is_too_long_is_status_2(notes, capsys):
     assert "path must name a folder, got 'ccc" in refusal(capsys, "q", notes, "--cache", "c" * 300)
     assert "there is no file" in refusal(capsys, "q", "f" * 300)
+
+
+def test_an_exported_model_is_loaded_without_transformers():
+    code = (
+        "import sys; from latelens.cli import command; command.load_encoder = lambda model: model\n"
+        "command._load('folder'); print(sorted({'torch', 'transformers'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "[]\n"
