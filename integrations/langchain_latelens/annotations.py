@@ -120,23 +120,10 @@ def _within(attribution: Attribution, start: int, end: int) -> Iterator[Any]:
 
 
 def _annotation(number: int, claim: Claim, citation: Citation, place: tuple[int, int]) -> Any:
-    extras: dict[str, Any] = {
-        KEY: VERSION,
-        "claim": number,
-        "label": claim.label,
-        "score": float(citation.score),
-        "relevance": None if citation.relevance is None else float(citation.relevance),
-        "source_index": citation.source_index,
-        "source_id": citation.source_id,
-        "source_start": citation.source_start,
-        "source_end": citation.source_end,
-        "document_start": citation.document_start,
-        "document_end": citation.document_end,
-    }
-    if citation.page is not None:
-        extras |= {"page": citation.page, "boxes": [list(box) for box in citation.boxes]}
+    extras: dict[str, Any] = {KEY: VERSION, "claim": number, "label": claim.label, **described(citation)}
     # The same answer and sources give the same id: a random one would tell a stream from the whole.
-    name = f"latelens:{number}:{place}:{extras['source_index']}:{extras['source_start']}:{citation.cited_text}"
+    where = f"{citation.source_index}:{citation.key or ''}:{citation.source_start}"
+    name = f"latelens:{number}:{place}:{where}:{citation.cited_text}"
     return create_citation(
         url=citation.url,
         title=citation.title,
@@ -146,6 +133,25 @@ def _annotation(number: int, claim: Claim, citation: Citation, place: tuple[int,
         id=f"lc_{uuid5(NAMESPACE_URL, name.encode('utf-8', 'replace').decode())}",
         **extras,
     )
+
+
+def described(citation: Citation) -> dict[str, Any]:
+    """What a standard citation has no field for, as JSON."""
+    extras: dict[str, Any] = {
+        "score": float(citation.score),
+        "relevance": None if citation.relevance is None else float(citation.relevance),
+        "source_index": citation.source_index,
+        "source_id": citation.source_id,
+        "source_start": citation.source_start,
+        "source_end": citation.source_end,
+        "document_start": citation.document_start,
+        "document_end": citation.document_end,
+    }
+    if citation.key is not None:
+        extras["key"] = citation.key
+    if citation.page is not None:
+        extras |= {"page": citation.page, "boxes": [list(box) for box in citation.boxes]}
+    return extras
 
 
 def annotations_of(block: Any) -> Sequence[Any]:

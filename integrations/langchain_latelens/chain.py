@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -15,6 +15,7 @@ from langchain_latelens.annotations import V1, Block, bare, describe, standard_b
 from langchain_latelens.citations import cite, find_citations
 from langchain_latelens.sources import conversation_sources, question_in, to_sources
 from latelens.attribution.citations import Source
+from latelens.bridge.arguments import listed
 from latelens.bridge.attributor import Attributor, chosen
 
 # What LangChain's own chains and most people's call it.
@@ -45,12 +46,15 @@ class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
     question_key
         Where the user's question is, as a text. None takes the first of ``question``, ``input`` and ``query`` that
         holds a text, else of messages the last human one; a chain without any is cited without a question.
+    metadata_keys
+        As for `attach_citations`.
     """
 
     answer_key: str = "answer"
     sources_key: str = "context"
     attributor: Any = Field(default=None, validate_default=True)
     question_key: str | None = None
+    metadata_keys: Sequence[str] = ()
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -58,6 +62,11 @@ class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
     @classmethod
     def _checked(cls, attributor: Any) -> Attributor:
         return chosen(attributor)
+
+    @field_validator("metadata_keys", mode="before")
+    @classmethod
+    def _keys(cls, keys: Any) -> list[str]:
+        return listed("metadata_keys", keys, str)
 
     @field_serializer("attributor")
     def _described(self, attributor: Attributor) -> dict[str, Any]:
@@ -128,18 +137,19 @@ class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
         answer = given.get(self.answer_key)
         sources, question = self._sources(given), self._question(given)
         if not isinstance(answer, list):
-            return cite(answer, sources, self.attributor, question)  # type: ignore[arg-type]  # refuses others
+            return cite(answer, sources, self.attributor, question, self.metadata_keys)  # type: ignore[arg-type]  # refuses others
         last = answer[-1] if answer else None
         if not isinstance(last, AIMessage):
             raise TypeError(f"the last message under {self.answer_key!r} is no AIMessage but {type(last).__name__}")
-        return [*answer[:-1], cite(last, sources, self.attributor, question)]
+        return [*answer[:-1], cite(last, sources, self.attributor, question, self.metadata_keys)]
 
     def _sources(self, given: Mapping[str, Any]) -> list[Source]:
         if given.get(self.sources_key) is not None:
-            return to_sources(given[self.sources_key])
+            return to_sources(given[self.sources_key], self.metadata_keys)
         answer = given.get(self.answer_key)
         if isinstance(answer, list):
-            return conversation_sources([message for message in answer if isinstance(message, BaseMessage)])
+            messages = [message for message in answer if isinstance(message, BaseMessage)]
+            return conversation_sources(messages, (), self.metadata_keys)
         raise ValueError(
             f"the chain's output has no {self.sources_key!r}, only {sorted(given)}: keep the retrieved documents with "
             f"RunnablePassthrough.assign({self.sources_key}=retriever), or name their key with sources_key"
@@ -219,7 +229,9 @@ class _Passage:
         blocks: list[Block] = passed.content  # type: ignore[assignment]  # `in_blocks` wrote them
         given = {**self._given, key: ""}
         sources, question = attach._sources(given), attach._question(given)
-        found, written = find_citations(blocks, sources, attach.attributor, question, describe(whole))
+        found, written = find_citations(
+            blocks, sources, attach.attributor, question, describe(whole), attach.metadata_keys
+        )
         added: list[Any] = [
             {"type": "text", "text": "", "index": block["index"], "annotations": ours}
             for block, ours in zip(blocks, found, strict=True)

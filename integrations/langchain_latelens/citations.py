@@ -26,6 +26,7 @@ def attach_citations(
     *,
     attributor: Attributor | None = None,
     question: str | None = None,
+    metadata_keys: Sequence[str] = (),
 ) -> AIMessage:
     """The message with a standard `Citation` for every source span that backs one of its claims.
 
@@ -33,9 +34,9 @@ def attach_citations(
     and metadata; without any citation its content stays as it is. A citation's ``start_index`` and
     ``end_index`` are characters of the text block that carries it;
     its ``extras`` hold ``source_index, source_id, source_start, source_end``, ``document_start, document_end``
-    where the source knows its place, ``page`` and ``boxes`` where the attributor has `files`, ``score``,
-    ``relevance``, and the claim's ``label``. Citations of the provider's own stay beside ours; ours from an
-    earlier call are replaced. ``response_metadata["latelens"]``
+    where the source knows its place, ``key`` where the span lies in metadata, ``page`` and ``boxes`` where the
+    attributor has `files`, ``score``, ``relevance``, and the claim's ``label``. Citations of the provider's own stay
+    beside ours; ours from an earlier call are replaced. ``response_metadata["latelens"]``
     keeps the rest in small JSON (claims without citations, labels, reasons), for `read_attribution`: it survives
     checkpoints and serialisation, and no chat model sends it. Take citations off before a model reads the
     message again: `strip_citations`.
@@ -51,13 +52,17 @@ def attach_citations(
         A `latelens.Attributor`: model, cache, verifier. None takes the default model's, of which a process has one.
     question
         What the user asked: names, dates and numbers that stand there need not stand in the sources as well.
+    metadata_keys
+        What of the documents' metadata your prompt shows the model beside the text, such as ``["title", "author"]``:
+        it can be cited like the text.
 
     Raises
     ------
     TypeError
         If `message` is neither an `AIMessage` nor a text, a source is none of the above, or `question` is no text.
     """
-    return cite(message, to_sources(sources), chosen(attributor), question)
+    keys = listed("metadata_keys", metadata_keys, str)
+    return cite(message, to_sources(sources, keys), chosen(attributor), question, keys)
 
 
 def strip_citations(messages: Sequence[BaseMessage] | PromptValue) -> list[BaseMessage]:
@@ -84,11 +89,15 @@ def read_attribution(message: AIMessage, sources: Iterable[Any] | None = None) -
         If the text has changed since, the sources are others, or a newer version of latelens wrote it.
     """
     check_type("message", message, AIMessage)
-    return read(message, None if sources is None else to_sources(sources))
+    return read(message, sources)
 
 
 def cite(
-    message: AIMessage | str, sources: Sequence[Source], attributor: Attributor, question: str | None
+    message: AIMessage | str,
+    sources: Sequence[Source],
+    attributor: Attributor,
+    question: str | None,
+    metadata_keys: Sequence[str] = (),
 ) -> AIMessage:
     """A copy of the message with citations."""
     if isinstance(message, str):
@@ -98,7 +107,7 @@ def cite(
     plain: Any = message_chunk_to_message(message)
     whole: AIMessage = bare(plain)
     blocks = standard_blocks(whole)
-    found, written = find_citations(blocks, sources, attributor, question, describe(whole))
+    found, written = find_citations(blocks, sources, attributor, question, describe(whole), metadata_keys)
     if not any(found):  # then nothing needs standard blocks: a text stays a text
         return whole.model_copy(update={"response_metadata": {**whole.response_metadata, KEY: written[KEY]}})
     cited = [
@@ -115,10 +124,11 @@ def find_citations(
     attributor: Attributor,
     question: str | None,
     before: Mapping[str, Any],
+    metadata_keys: Sequence[str],
 ) -> tuple[list[list[Any]], dict[str, Any]]:
     """Our annotations for each block, and what the message's ``response_metadata`` gets."""
     attribution = _attribute(text_runs(blocks), sources, attributor, question)
-    return annotate(blocks, attribution), {"output_version": V1, KEY: record(attribution, before)}
+    return annotate(blocks, attribution), {"output_version": V1, KEY: record(attribution, before, metadata_keys)}
 
 
 def _attribute(

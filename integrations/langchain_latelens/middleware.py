@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
 
 from langchain_latelens.citations import cite, strip_citations
 from langchain_latelens.sources import conversation_sources, question_in
-from latelens.bridge.arguments import check_name
+from latelens.bridge.arguments import check_name, listed
 from latelens.bridge.attributor import Attributor, chosen
 
 
@@ -41,6 +41,8 @@ class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
         As for `attach_citations`.
     sources_key
         A key of the agent's state that holds documents too, such as what a middleware retrieved before the model.
+    metadata_keys
+        As for `attach_citations`.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
         *,
         attributor: Attributor | None = None,
         sources_key: str | None = None,
+        metadata_keys: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._attributor = chosen(attributor)
         if sources_key is not None:
             check_name("sources_key", sources_key)
         self._sources_key = sources_key
+        self._metadata_keys = listed("metadata_keys", metadata_keys, str)
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:  # noqa: ARG002  # the hook's signature
         """Replace the answer by the cited answer."""
@@ -83,8 +87,8 @@ class EvidenceCitationMiddleware(AgentMiddleware[Any, Any]):
         if state.get("structured_response") is not None:
             return None
         documents = state.get(self._sources_key) if self._sources_key else None
-        sources = conversation_sources(messages, documents or ())
-        return {"messages": [cite(answer, sources, self._attributor, question_in(messages))]}
+        sources = conversation_sources(messages, documents or (), self._metadata_keys)
+        return {"messages": [cite(answer, sources, self._attributor, question_in(messages), self._metadata_keys)]}
 
 
 def _without_citations(request: ModelRequest[Any]) -> ModelRequest[Any]:

@@ -14,14 +14,14 @@ from latelens.bridge.parents import START_KEY
 from latelens.bridge.sources import source_of
 
 
-def to_sources(items: Iterable[Any]) -> list[Source]:
+def to_sources(items: Iterable[Any], metadata_keys: Sequence[str] = ()) -> list[Source]:
     """Sources in the order given: `source_index` of a citation counts them from 0.
 
     Takes `Document`s, the dicts that a checkpoint makes of them, whole `ToolMessage`s, their artifacts, texts,
     `latelens` sources, and sequences of these. A `ToolMessage` stands for the documents of its artifact; without
     such an artifact for its text, named after the tool; a failed call for nothing. `latelens.bridge.sources` reads a
     document's title and url from its metadata; where a splitter noted ``start_index``, citations also say their
-    place in the whole document.
+    place in the whole document. What a document has under `metadata_keys` can be cited like its text.
 
     Raises
     ------
@@ -29,10 +29,12 @@ def to_sources(items: Iterable[Any]) -> list[Source]:
         If something is none of these.
     """
     check_many("sources", items, (Document, BaseMessage, Source))
-    return [source for item in items for source in _sources(item)]
+    return [source for item in items for source in _sources(item, metadata_keys)]
 
 
-def conversation_sources(messages: Sequence[BaseMessage], documents: Iterable[Any] = ()) -> list[Source]:
+def conversation_sources(
+    messages: Sequence[BaseMessage], documents: Iterable[Any] = (), metadata_keys: Sequence[str] = ()
+) -> list[Source]:
     """What the tools found, the turn since the last question first, then `documents`, then earlier turns.
 
     Earlier turns count because the model still reads them: a follow-up question is often answered without another
@@ -42,7 +44,7 @@ def conversation_sources(messages: Sequence[BaseMessage], documents: Iterable[An
     turn = questions[-1] if questions else 0
     found = [message for message in messages if isinstance(message, ToolMessage)]
     recent = [message for message in messages[turn:] if isinstance(message, ToolMessage)]
-    return list(dict.fromkeys(to_sources([*recent, *documents, *found])))
+    return list(dict.fromkeys(to_sources([*recent, *documents, *found], metadata_keys)))
 
 
 def question_in(messages: Sequence[BaseMessage]) -> str | None:
@@ -52,20 +54,20 @@ def question_in(messages: Sequence[BaseMessage]) -> str | None:
     return str(own[-1].text) if own else None
 
 
-def _sources(item: Any) -> Iterator[Source]:
+def _sources(item: Any, keys: Sequence[str]) -> Iterator[Source]:
     if isinstance(item, Source):
         yield item
     elif isinstance(item, str):
         yield Source(item)
     elif isinstance(item, Document):
-        yield _source(item.page_content, item.id, item.metadata)
+        yield _source(item.page_content, item.id, item.metadata, keys)
     elif isinstance(item, ToolMessage):
-        yield from _found_by_tool(item)
+        yield from _found_by_tool(item, keys)
     elif isinstance(item, Mapping) and isinstance(item.get("page_content"), str):
-        yield _source(item["page_content"], item.get("id"), item.get("metadata") or {})
+        yield _source(item["page_content"], item.get("id"), item.get("metadata") or {}, keys)
     elif isinstance(item, Sequence) and not isinstance(item, bytes):
         for inner in item:
-            yield from _sources(inner)
+            yield from _sources(inner, keys)
     else:
         raise TypeError(
             f"a source must be a Document, a dict of one, a ToolMessage, a text or a Source, "
@@ -73,12 +75,12 @@ def _sources(item: Any) -> Iterator[Source]:
         )
 
 
-def _found_by_tool(message: ToolMessage) -> Iterator[Source]:
+def _found_by_tool(message: ToolMessage, keys: Sequence[str]) -> Iterator[Source]:
     if message.status == "error":
         return
     found = message.artifact if isinstance(message.artifact, list | tuple) else [message.artifact]
     if all(_is_document(item) for item in found):
-        yield from _sources(found)
+        yield from _sources(found, keys)
     elif text := str(message.text):
         yield Source(text, id=message.tool_call_id, title=message.name)
 
@@ -88,5 +90,5 @@ def _is_document(item: Any) -> bool:
     return written or isinstance(item, Document | Source)
 
 
-def _source(text: str, name: object, metadata: Mapping[str, Any]) -> Source:
-    return source_of(text, name, metadata, metadata.get(START_KEY))
+def _source(text: str, name: object, metadata: Mapping[str, Any], keys: Sequence[str]) -> Source:
+    return source_of(text, name, metadata, metadata.get(START_KEY), keys)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from langchain_latelens.annotations import VERSION, annotations_of, digest, is_ours
+from langchain_latelens.annotations import VERSION, annotations_of, described, digest, is_ours
+from langchain_latelens.sources import to_sources
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
 from latelens.bridge.metadata import KEY
 from latelens.interchange.checking import checked
-from latelens.interchange.stand_ins import blank, without_text
+from latelens.interchange.stand_ins import blank, by_source, without_text
 
 
-def record(attribution: Attribution, before: Mapping[str, Any]) -> dict[str, Any]:
+def record(attribution: Attribution, before: Mapping[str, Any], metadata_keys: Sequence[str]) -> dict[str, Any]:
     """What the annotations cannot hold: claims with their labels, what the sources are called, how to strip.
 
-    Small JSON: neither the answer nor the sources' texts. `before` is what `describe` said of the message.
+    Small JSON: neither the answer nor the sources' texts. `before` is what `describe` said of the message,
+    `metadata_keys` say what else of the sources was citable.
     """
-    cited = {citation.source_index for citation in attribution.citations}
+    cited = by_source(attribution)
     return {
         "version": VERSION,
         "model": attribution.model,
@@ -33,20 +36,22 @@ def record(attribution: Attribution, before: Mapping[str, Any]) -> dict[str, Any
                 score=float(claim.score),
                 reasons=list(claim.reasons) or None,
                 support=None if claim.support is None else float(claim.support),
+                nearest=None if claim.nearest is None else _quoted(claim.nearest),
             )
             for claim in attribution.claims
         ],
         "source_count": len(attribution.sources),
         "sources": [
-            {"index": index, **without_text(source)}
+            {"index": index, **without_text(source, cited[index])}
             for index, source in enumerate(attribution.sources)
             if index in cited
         ],
+        **({"metadata_keys": list(metadata_keys)} if metadata_keys else {}),
         "before": dict(before),
     }
 
 
-def read(message: AIMessage, sources: Sequence[Source] | None) -> Attribution | None:
+def read(message: AIMessage, sources: Iterable[Any] | None) -> Attribution | None:
     """The attribution that a message carries; None where it carries none.
 
     Without `sources`, a source holds what was cited from it, at its place, and blanks elsewhere.
@@ -63,10 +68,13 @@ def read(message: AIMessage, sources: Sequence[Source] | None) -> Attribution | 
     if written["answer"] != digest(answer):
         raise ValueError("the message's text has changed since it was cited: attach the citations again")
     citations = _citations(message, written["claims"])
+    claims = tuple(
+        _claim(answer, item, citations.get(number, ()), written) for number, item in enumerate(written["claims"])
+    )
+    found = Attribution(answer, (), claims, written["model"], written["verifier"])
     if sources is None:
-        sources = _blank_sources(written, citations)
-    claims = tuple(_claim(answer, item, citations.get(number, ())) for number, item in enumerate(written["claims"]))
-    return checked(Attribution(answer, tuple(sources), claims, written["model"], written["verifier"]))
+        return checked(replace(found, sources=_blank_sources(written, found)))
+    return checked(replace(found, sources=tuple(to_sources(sources, written.get("metadata_keys", ())))))
 
 
 def _citations(message: AIMessage, claims: Sequence[Mapping[str, Any]]) -> dict[int, tuple[Citation, ...]]:
@@ -98,22 +106,29 @@ def _citation(annotation: Mapping[str, Any], claim: Mapping[str, Any]) -> Citati
         url=annotation.get("url"),
         document_start=extras.get("document_start"),
         document_end=extras.get("document_end"),
+        key=extras.get("key"),
         page=extras.get("page"),
         boxes=tuple((left, top, right, bottom) for left, top, right, bottom in extras.get("boxes", ())),
     )
 
 
-def _claim(answer: str, item: Mapping[str, Any], citations: tuple[Citation, ...]) -> Claim:
-    start, end = item["start"], item["end"]
-    reasons = tuple(item.get("reasons", ()))
-    return Claim(start, end, answer[start:end], item["label"], item["score"], reasons, item.get("support"), citations)
+def _claim(answer: str, item: Mapping[str, Any], citations: tuple[Citation, ...], written: Mapping[str, Any]) -> Claim:
+    start, end, quoted = item["start"], item["end"], item.get("nearest")
+    reasons, support, nearest = tuple(item.get("reasons", ())), item.get("support"), None
+    if quoted is not None:
+        named = next(source for source in written["sources"] if source["index"] == quoted["source_index"])
+        nearest = _citation({**named, "extras": quoted, "cited_text": quoted["text"]}, item)
+    return Claim(start, end, answer[start:end], item["label"], item["score"], reasons, support, citations, nearest)
 
 
-def _blank_sources(written: Mapping[str, Any], citations: Mapping[int, Iterable[Citation]]) -> tuple[Source, ...]:
-    sources = [Source("") for _ in range(written["source_count"])]
-    cited = [citation for found in citations.values() for citation in found]
+def _quoted(citation: Citation) -> dict[str, Any]:
+    return {"text": citation.cited_text, **_present(**described(citation))}
+
+
+def _blank_sources(written: Mapping[str, Any], found: Attribution) -> tuple[Source, ...]:
+    sources, cited = [Source("") for _ in range(written["source_count"])], by_source(found)
     for item in written["sources"]:
-        sources[item["index"]] = blank(item, item["index"], cited)
+        sources[item["index"]] = blank(item, item["index"], cited.get(item["index"], ()))
     return tuple(sources)
 
 

@@ -10,9 +10,9 @@ from llama_index.core.agent.workflow import AgentOutput, ToolCallResult
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CitationBlock, TextBlock
 from llama_index.core.base.response.schema import AsyncStreamingResponse, PydanticResponse, Response, StreamingResponse
 from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
-from llama_index.core.schema import NodeWithScore
+from llama_index.core.schema import MetadataMode, NodeWithScore
 
-from latelens.attribution import Attribution, Citation, Source
+from latelens.attribution import Attribution, Citation
 from latelens.attribution.answer import check_question
 from latelens.bridge.arguments import check_type, listed
 from latelens.bridge.attributor import Attributor, chosen
@@ -39,6 +39,7 @@ def attach_citations(
     *,
     attributor: Attributor | None = None,
     question: str | None = None,
+    metadata_mode: MetadataMode = MetadataMode.LLM,
 ) -> AnswerT: ...
 
 
@@ -49,6 +50,7 @@ def attach_citations(
     *,
     attributor: Attributor | None = None,
     question: str | None = None,
+    metadata_mode: MetadataMode = MetadataMode.LLM,
 ) -> Response: ...
 
 
@@ -58,6 +60,7 @@ def attach_citations(
     *,
     attributor: Attributor | None = None,
     question: str | None = None,
+    metadata_mode: MetadataMode = MetadataMode.LLM,
 ) -> Any:
     """A copy of the answer that carries, for each of its claims, the source spans that back it.
 
@@ -65,9 +68,10 @@ def attach_citations(
     the item ``output["latelens"]``; a chat response or a message in its ``additional_kwargs``. Messages, also those
     inside, get a `CitationBlock` for each citation: the cited text, and in ``additional_location_info`` the integers
     ``answer_start, answer_end`` (characters of ``message.content``), ``source_start, source_end`` (of the node's
-    text), ``source_index``, ``mark`` (the number of the span, from 1), ``document_start, document_end`` where
-    the node knows its place, and ``page`` with ``left, top, right, bottom`` in thousandths of the page where the
-    attributor has `files`. Take them off before a model reads a message again: `strip_citations`.
+    text, or of the metadata whose key follows the title), ``source_index``, ``mark`` (the number of the span, from
+    1), ``document_start, document_end`` where the node knows its place, and ``page`` with ``left, top, right,
+    bottom`` in thousandths of the page where the attributor has `files`. Take them off before a model reads a
+    message again: `strip_citations`.
 
     A stream passes its tokens on as they come, and carries the citations once it has ended: the same as those of
     the whole answer. Only one that is read to its end has any.
@@ -86,6 +90,9 @@ def attach_citations(
     question
         What the user asked: names, dates and numbers that stand there need not stand in the sources as well.
         A query engine that cites knows it; the answers of chats and agents do not say it.
+    metadata_mode
+        What the model saw of the nodes' metadata, which can then be cited like the text. LlamaIndex's own engines
+        and tools show a model `MetadataMode.LLM`, but for `CitationQueryEngine`, which shows none.
 
     Raises
     ------
@@ -94,7 +101,8 @@ def attach_citations(
         `question` is no text.
     """
     check_question(question)  # a stream would find out at its end
-    return cite(response, None if sources is None else to_sources(sources), chosen(attributor), question)
+    mode = MetadataMode(metadata_mode)
+    return cite(response, None if sources is None else to_sources(sources, mode), chosen(attributor), question, mode)
 
 
 def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike] | None = None) -> Attribution | None:
@@ -117,10 +125,11 @@ def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike
         written = (response.metadata or {}).get(KEY)
     if written is None:
         return None
+    mode = MetadataMode(written.get("metadata_mode", MetadataMode.NONE))
     if sources is None:
-        own = to_sources(getattr(response, "source_nodes", None) or ())
+        own = to_sources(getattr(response, "source_nodes", None) or (), mode)
         return from_json(written, own if own and fits(written["sources"], own) else None)
-    return from_json(written, to_sources(sources))
+    return from_json(written, to_sources(sources, mode))
 
 
 def strip_citations(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
@@ -137,6 +146,7 @@ def cite(
     given: Sequence[SourceLike] | None,
     attributor: Attributor,
     question: str | None,
+    metadata_mode: MetadataMode,
     *,
     marks: bool = False,
 ) -> Any:
@@ -144,11 +154,11 @@ def cite(
     if isinstance(response, str) and given is None:
         raise ValueError("a text names no sources: pass sources=, the nodes that it was written from")
     response = _readable(response)
-    sources = _sources(response, given)
+    sources = to_sources(_sources(response, given), metadata_mode)
 
     def finish(metadata: dict[str, Any], text: str) -> str:
         attribution = attributor(text, sources, question=question)
-        metadata[KEY] = to_json(attribution, source_texts=False)
+        metadata[KEY] = _written(attribution, metadata_mode)
         return attribution.marked() if marks else text
 
     if isinstance(response, StreamingResponse):
@@ -159,7 +169,7 @@ def cite(
         metadata, nodes = dict(response.metadata or {}), list(response.source_nodes)
         text: Any = finish(metadata, response.response or "") or response.response  # no text stays None
         return replace(response, response=text, source_nodes=nodes, metadata=metadata)
-    return _cite_message(response, lambda text: attributor(text, sources, question=question))
+    return _cite_message(response, lambda text: attributor(text, sources, question=question), metadata_mode)
 
 
 def _readable(response: Any) -> Answered | Streamed:
@@ -178,7 +188,7 @@ def _readable(response: Any) -> Answered | Streamed:
     return response
 
 
-def _sources(response: Answered | Streamed, given: Sequence[SourceLike] | None) -> list[Source]:
+def _sources(response: Answered | Streamed, given: Sequence[SourceLike] | None) -> Sequence[SourceLike]:
     if given is None and isinstance(response, AgentOutput):
         given = _found_by_agent(response)
     elif given is None and not isinstance(response, ChatMessage | ChatResponse):
@@ -187,7 +197,7 @@ def _sources(response: Answered | Streamed, given: Sequence[SourceLike] | None) 
         raise ValueError(
             f"{type(response).__name__} names no sources: pass sources=, for an agent those of an EvidenceCollector"
         )
-    return to_sources(given)
+    return given
 
 
 def _found_by_agent(output: AgentOutput) -> list[NodeWithScore] | None:
@@ -200,11 +210,11 @@ def _found_by_agent(output: AgentOutput) -> list[NodeWithScore] | None:
 
 
 def _cite_message(
-    response: AgentOutput | ChatResponse | ChatMessage, attribute: Callable[[str], Attribution]
+    response: AgentOutput | ChatResponse | ChatMessage, attribute: Callable[[str], Attribution], mode: MetadataMode
 ) -> AgentOutput | ChatResponse | ChatMessage:
     message = _bare(response if isinstance(response, ChatMessage) else _message_of(response))
     attribution = attribute(message.content or "")
-    written = to_json(attribution, source_texts=False)
+    written = _written(attribution, mode)
     cited = message.model_copy(update={"blocks": [*message.blocks, *_blocks(attribution)]})
     if isinstance(response, AgentOutput):
         output = response.model_copy(update={"response": cited})
@@ -217,6 +227,11 @@ def _cite_message(
     return cited.model_copy(update={"additional_kwargs": {**message.additional_kwargs, KEY: written}})
 
 
+def _written(attribution: Attribution, metadata_mode: MetadataMode) -> dict[str, Any]:
+    """What travels with an answer; the mode, so that the same sources can be made again."""
+    return {**to_json(attribution, source_texts=False), "metadata_mode": metadata_mode.value}
+
+
 def _message_of(response: AgentOutput | ChatResponse) -> ChatMessage:
     return response.response if isinstance(response, AgentOutput) else response.message
 
@@ -227,11 +242,17 @@ def _blocks(attribution: Attribution) -> list[CitationBlock]:
         CitationBlock(
             cited_content=TextBlock(text=citation.cited_text),
             source=names[citation.source_index],
-            title=citation.title or names[citation.source_index],
+            title=_titled(citation, names[citation.source_index]),
             additional_location_info=_place(citation, attribution.number_of(citation)),
         )
         for citation in attribution.citations
     ]
+
+
+def _titled(citation: Citation, name: str) -> str:
+    """What a citation is from; the key where that is metadata, which the integers of a block cannot name."""
+    title = citation.title or name
+    return title if citation.key is None else f"{title} ({citation.key})"
 
 
 def _place(citation: Citation, mark: int) -> dict[str, int]:

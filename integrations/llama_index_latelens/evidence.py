@@ -12,7 +12,7 @@ from latelens.bridge.metadata import KEY, marked, ours, read_evidence
 
 __all__ = ["Marked", "read_evidence", "strip_evidence", "with_metadata"]
 
-_EXCLUDED = ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
+EXCLUDED = ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
 
 
 class Marked(dict[str, Any]):
@@ -34,7 +34,7 @@ def with_metadata(node: BaseNode, found: dict[str, object] | None) -> BaseNode:
     metadata = marked(node.metadata, found)
     update: dict[str, object] = {"metadata": metadata if found is None else Marked(metadata)}
     if found is not None or ours(node.metadata):
-        for name in _EXCLUDED:
+        for name in EXCLUDED:
             keys = [key for key in getattr(node, name) if key != KEY]
             update[name] = keys if found is None else [*keys, KEY]
     return node.model_copy(update=update)

@@ -54,13 +54,21 @@ def bare_text(document: NodeWithScore | BaseNode | str) -> str:
 
 def shown_keys(node: BaseNode, mode: MetadataMode) -> list[str]:
     """The keys of the metadata that a mode shows, in order, without ours."""
-    excluded = {
-        MetadataMode.EMBED: node.excluded_embed_metadata_keys,
-        MetadataMode.LLM: node.excluded_llm_metadata_keys,
-        MetadataMode.ALL: [],
-        MetadataMode.NONE: list(node.metadata),
-    }[mode]
-    return [key for key in plain_metadata(node) if key not in excluded]
+    embed, llm = node.excluded_embed_metadata_keys, node.excluded_llm_metadata_keys
+    return keys_shown(plain_metadata(node), embed, llm, mode)
+
+
+def keys_shown(
+    metadata: Mapping[str, Any], not_to_embed: Iterable[str], not_to_llm: Iterable[str], mode: MetadataMode
+) -> list[str]:
+    """The keys of some metadata that a mode shows, where embeddings and prompts leave these out."""
+    excluded: Mapping[MetadataMode, Iterable[str]] = {
+        MetadataMode.EMBED: not_to_embed,
+        MetadataMode.LLM: not_to_llm,
+        MetadataMode.ALL: (),
+        MetadataMode.NONE: metadata,
+    }
+    return [key for key in metadata if key not in excluded[mode]]
 
 
 def start_in_document(node: BaseNode) -> int | None:

@@ -14,7 +14,7 @@ from llama_index.core.llms import LLM
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
 from llama_index.core.query_engine import RetrieverQueryEngine
-from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from latelens.bridge.arguments import check_type
 from latelens.bridge.attributor import Attributor, chosen
@@ -40,7 +40,7 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
     marks
         False leaves the text as the model gave it: for an engine that is an agent's tool, or whose model already
         writes marks.
-    attributor
+    attributor, metadata_mode
         As for `attach_citations`.
     callback_manager
         None takes the query engine's.
@@ -52,6 +52,7 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         *,
         attributor: Attributor | None = None,
         marks: bool = True,
+        metadata_mode: MetadataMode = MetadataMode.LLM,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         instead = "of an index pass index.as_query_engine()"
@@ -59,6 +60,7 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         self._query_engine = query_engine
         self._marks = marks
         self._attributor = chosen(attributor)
+        self._metadata_mode = MetadataMode(metadata_mode)
         super().__init__(callback_manager or query_engine.callback_manager)
 
     @classmethod
@@ -71,12 +73,13 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         streaming: bool = False,
         attributor: Attributor | None = None,
         marks: bool = True,
+        metadata_mode: MetadataMode = MetadataMode.LLM,
     ) -> EvidenceCitationQueryEngine:
         """Answer from what a retriever finds; for more settings, make a `RetrieverQueryEngine` and wrap it."""
         engine = RetrieverQueryEngine.from_args(
             retriever, llm=llm, node_postprocessors=list(node_postprocessors), streaming=streaming
         )
-        return cls(engine, attributor=attributor, marks=marks)
+        return cls(engine, attributor=attributor, marks=marks, metadata_mode=metadata_mode)
 
     def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """What the query engine would answer from."""
@@ -121,7 +124,8 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         return await self._acite(await self._query_engine.aquery(query_bundle), query_bundle)
 
     def _cite(self, response: RESPONSE_TYPE, asked: QueryBundle) -> RESPONSE_TYPE:
-        cited: RESPONSE_TYPE = cite(response, None, self._attributor, asked.query_str, marks=self._marks)
+        mode = self._metadata_mode
+        cited: RESPONSE_TYPE = cite(response, None, self._attributor, asked.query_str, mode, marks=self._marks)
         return cited
 
     async def _acite(self, response: RESPONSE_TYPE, asked: QueryBundle) -> RESPONSE_TYPE:

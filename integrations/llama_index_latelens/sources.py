@@ -7,24 +7,36 @@ from typing import Any, TypeVar
 
 from llama_index.core.agent.workflow import ToolCallResult
 from llama_index.core.base.llms.types import CitableBlock, TextBlock
-from llama_index.core.schema import BaseNode, NodeRelationship, NodeWithScore, TextNode
+from llama_index.core.schema import BaseNode, MetadataMode, NodeRelationship, NodeWithScore, TextNode
 from llama_index.core.tools import ToolOutput
 
 from latelens.attribution import Source
 from latelens.bridge.arguments import check_many
 from latelens.bridge.sources import source_of
 from latelens.text.sentences import split_sentences
-from llama_index_latelens.nodes import fitting_start, start_in_document, text_of
+from llama_index_latelens.evidence import EXCLUDED
+from llama_index_latelens.nodes import fitting_start, keys_shown, shown_keys, start_in_document, text_of
 
 Event = TypeVar("Event")
 SourceLike = NodeWithScore | BaseNode | Source | Mapping[str, Any] | str
 
+# Where `TitleExtractor`, `SummaryExtractor`, `QuestionsAnsweredExtractor` and `KeywordExtractor` write.
+_BY_A_MODEL = {
+    "document_title",
+    "section_summary",
+    "prev_section_summary",
+    "next_section_summary",
+    "questions_this_excerpt_can_answer",
+    "excerpt_keywords",
+}
 
-def to_source(found: SourceLike) -> Source:
+
+def to_source(found: SourceLike, metadata_mode: MetadataMode = MetadataMode.NONE) -> Source:
     """A node, or what a checkpoint made of it, as a source: its bare text, its id, and its place in its document.
 
     `latelens.bridge.sources` reads its title and url from the metadata. Where the splitter noted ``start_char_idx``,
-    citations also say their place in the document, unless the text has changed since.
+    citations also say their place in the document, unless the text has changed since. The metadata that
+    `metadata_mode` shows can be cited like the text; not what a model wrote into it, as LlamaIndex's extractors do.
 
     Raises
     ------
@@ -36,19 +48,20 @@ def to_source(found: SourceLike) -> Source:
     if isinstance(found, str):
         return Source(found)
     if isinstance(found, Mapping):
-        return _from_dict(found)
+        return _from_dict(found, metadata_mode)
     node = found.node if isinstance(found, NodeWithScore) else found
     if not isinstance(node, BaseNode):
         raise TypeError(
             f"a source must be a node, its dict, a latelens Source or a text, got {type(found).__name__}: {found!r:.80}"
         )
-    return source_of(text_of(node), node.node_id, node.metadata, start_in_document(node))
+    shown = _by_people(shown_keys(node, metadata_mode))
+    return source_of(text_of(node), node.node_id, node.metadata, start_in_document(node), shown)
 
 
-def to_sources(found: Iterable[SourceLike]) -> list[Source]:
+def to_sources(found: Iterable[SourceLike], metadata_mode: MetadataMode = MetadataMode.NONE) -> list[Source]:
     """`to_source` of each; one that is given in place of several is refused."""
     check_many("sources", found, (NodeWithScore, BaseNode, Source))
-    return [to_source(each) for each in found]
+    return [to_source(each, metadata_mode) for each in found]
 
 
 class EvidenceCollector:
@@ -78,6 +91,7 @@ class EvidenceCollector:
         if not found and not _searched(output.raw_output) and output.content.strip():
             told = TextNode(text=output.content, id_=event.tool_id or event.tool_name)
             told.metadata["title"] = event.tool_name
+            told.excluded_llm_metadata_keys = ["title"]  # the model saw the text alone
             found = [NodeWithScore(node=told)]
         for node in found:
             key = node.node.node_id, text_of(node.node)
@@ -148,14 +162,20 @@ def _node(written: Mapping[str, Any]) -> NodeWithScore:
     return NodeWithScore(node=made if source.id is None else made.model_copy(update={"id_": source.id}))
 
 
-def _from_dict(written: Mapping[str, Any]) -> Source:
+def _from_dict(written: Mapping[str, Any], mode: MetadataMode = MetadataMode.NONE) -> Source:
     text = _text_of(written)
     if text is None:
         raise TypeError(f"this dict is no node: it has no text, only {', '.join(map(str, written))}")
     node = written.get("node", written)
     metadata = node.get("metadata") or {}
     start = None if _inside_another(node) else fitting_start(text, node.get("start_char_idx"), node.get("end_char_idx"))
-    return source_of(text, node.get("id_") or node.get("node_id"), metadata, start)
+    shown = _by_people(keys_shown(metadata, node.get(EXCLUDED[0]) or (), node.get(EXCLUDED[1]) or (), mode))
+    return source_of(text, node.get("id_") or node.get("node_id"), metadata, start, shown)
+
+
+def _by_people(keys: Iterable[str]) -> list[str]:
+    """The keys without those under which LlamaIndex's extractors put what a model wrote: that is no evidence."""
+    return [key for key in keys if key not in _BY_A_MODEL]
 
 
 def _inside_another(node: Mapping[str, Any]) -> bool:

@@ -111,8 +111,7 @@ class Claim:
         Best first.
     nearest
         Of a claim without evidence, the sentence that is most like it, for a reader to check: it does not back the
-        claim. None for other claims, where no source has a sentence, and where the attribution travelled without its
-        sources' texts; it does not count when claims are compared.
+        claim. None for other claims, and where no source has a sentence; it does not count when claims are compared.
     """
 
     start: int

@@ -5,11 +5,12 @@ Quotes, citations and rerankers of both frameworks ask here, so that a chunk has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any
 
 from latelens.attribution.citations import Source
+from latelens.bridge.metadata import KEY
 from latelens.pages.files import file_page
 
 # Under what keys loaders and users keep these, the most telling first.
@@ -19,9 +20,24 @@ _LINKS = ("url", "source", "file_path")
 _PAGES = ("page_label", "page_number")
 
 
-def source_of(text: str, id: object, metadata: Mapping[str, Any], start: object) -> Source:
-    """A chunk as a source of citations; `start` is where it says that it begins in its document."""
-    return Source(text, _said(id), name_of(metadata), link_of(metadata), start_of(start), file=file_page(metadata))
+def source_of(text: str, id: object, metadata: Mapping[str, Any], start: object, shown: Iterable[str] = ()) -> Source:
+    """A chunk as a source of citations.
+
+    `start` is where it says that it begins in its document; `shown` are the keys of the metadata that the model saw.
+    """
+    said = shown_in(metadata, shown)
+    place, file = start_of(start), file_page(metadata)
+    return Source(text, _said(id), name_of(metadata), link_of(metadata), place, said, file)
+
+
+def shown_in(metadata: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:
+    """What a prompt shows of a chunk's metadata, as texts; without values that say nothing.
+
+    >>> shown_in({"author": "Ada Lovelace", "year": 1843, "note": ""}, ["year", "author", "note", "title"])
+    {'year': '1843', 'author': 'Ada Lovelace'}
+    """
+    values = {key: metadata[key] for key in keys if key != KEY and metadata.get(key) is not None}
+    return {key: str(value) for key, value in values.items() if str(value).strip()}
 
 
 def name_of(metadata: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Label, Source
 from latelens.interchange.checking import as_list, as_mapping, checked
-from latelens.interchange.stand_ins import blank, without_text
+from latelens.interchange.stand_ins import blank, by_source, without_text
 from latelens.pages.files import FilePage
 
 VERSION = 1
@@ -23,8 +23,8 @@ T = TypeVar("T", Source, Citation, Claim, FilePage)
 def to_json(attribution: Attribution, *, source_texts: bool = True) -> dict[str, Any]:
     """Everything that an attribution says, as builtin types; `from_json` makes an equal one of it.
 
-    The answer and the sources go in with their full texts. ``source_texts=False`` leaves the latter out, for an
-    attribution that travels with its answer.
+    The answer and the sources go in with their full texts. ``source_texts=False`` leaves the latter out, and shown
+    metadata that nothing cites, for an attribution that travels with its answer.
 
     Raises
     ------
@@ -33,8 +33,10 @@ def to_json(attribution: Attribution, *, source_texts: bool = True) -> dict[str,
     """
     written = {"version": VERSION, **_builtin(asdict(attribution))}
     if not source_texts:
-        written["sources"] = _builtin([without_text(source) for source in attribution.sources])
-        written["claims"] = [{**claim, "nearest": None} for claim in written["claims"]]  # it quotes what nobody cited
+        cited = by_source(attribution)
+        written["sources"] = _builtin(
+            [without_text(source, cited.get(i, ())) for i, source in enumerate(attribution.sources)]
+        )
     citations = [citation for claim in written["claims"] for citation in claim["citations"]]
     citations += [claim["nearest"] for claim in written["claims"] if claim["nearest"]]
     for item in (*written["sources"], *citations):

@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from latelens.attribution.citations import Citation, Source
+from latelens.attribution.citations import Attribution, Citation, Source
 
 _NAMES = ("id", "title", "url", "start")
 
 
-def without_text(source: Source) -> dict[str, Any]:
-    """What a source is called and how long it is, as JSON."""
+def without_text(source: Source, cited: Iterable[Citation]) -> dict[str, Any]:
+    """What a source is called, how long it is, and what of its shown metadata is cited, as JSON."""
     named = {name: getattr(source, name) for name in _NAMES}
-    shown = {"shown": dict(source.shown)} if source.shown else {}
-    return {"length": len(source.text), **{name: value for name, value in named.items() if value is not None}, **shown}
+    keys = {citation.key for citation in cited}
+    shown = {key: value for key, value in source.shown.items() if key in keys}
+    described = {"length": len(source.text), **{name: value for name, value in named.items() if value is not None}}
+    return {**described, "shown": shown} if shown else described
+
+
+def by_source(attribution: Attribution) -> dict[int, list[Citation]]:
+    """For each source that is cited, or has a claim's nearest sentence, what is quoted from it."""
+    found: dict[int, list[Citation]] = {}
+    for claim in attribution.claims:
+        for citation in (*claim.citations, *((claim.nearest,) if claim.nearest else ())):
+            found.setdefault(citation.source_index, []).append(citation)
+    return found
 
 
 def blank(item: Mapping[str, Any], index: int, citations: Iterable[Citation]) -> Source:
