@@ -8,6 +8,7 @@ try:
     from langchain_latelens.citations import attach_citations, read_attribution, strip_citations
     from langchain_latelens.documents import to_chunks
     from langchain_latelens.embeddings import LateInteractionEmbeddings
+    from langchain_latelens.evaluator import create_attribution_evaluator
     from langchain_latelens.evidence import read_evidence, strip_evidence
     from langchain_latelens.pages import PdfPagesLoader
     from langchain_latelens.reranked_retriever import RerankedRetriever
@@ -35,6 +36,7 @@ __all__ = [
     "RerankedRetriever",
     "add_boxes",
     "attach_citations",
+    "create_attribution_evaluator",
     "create_evidence_tool",
     "first_stage",
     "read_attribution",

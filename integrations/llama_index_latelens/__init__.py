@@ -4,6 +4,7 @@ try:
     from llama_index_latelens.boxes import add_boxes
     from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations
     from llama_index_latelens.embeddings import LateInteractionEmbeddings
+    from llama_index_latelens.evaluator import AttributionEvaluator
     from llama_index_latelens.evidence import read_evidence, strip_evidence
     from llama_index_latelens.nodes import to_chunks
     from llama_index_latelens.pages import PdfPagesReader
@@ -22,6 +23,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 __all__ = [
+    "AttributionEvaluator",
     "EvidenceCitationQueryEngine",
     "EvidenceCollector",
     "LateInteractionEmbeddings",

@@ -15,6 +15,7 @@ from latelens.bridge.arguments import check_many
 from latelens.bridge.sources import source_of
 from latelens.text.sentences import split_sentences
 from llama_index_latelens.evidence import EXCLUDED
+from llama_index_latelens.model_written import is_by_model
 from llama_index_latelens.nodes import fitting_start, keys_shown, shown_keys, start_in_document, text_of
 
 Event = TypeVar("Event")
@@ -37,6 +38,7 @@ def to_source(found: SourceLike, metadata_mode: MetadataMode = MetadataMode.NONE
     `latelens.bridge.sources` reads its title and url from the metadata. Where the splitter noted ``start_char_idx``,
     citations also say their place in the document, unless the text has changed since. The metadata that
     `metadata_mode` shows can be cited like the text; not what a model wrote into it, as LlamaIndex's extractors do.
+    A node that a model wrote while it answered is told (`model_written`) and never cited.
 
     Raises
     ------
@@ -55,7 +57,9 @@ def to_source(found: SourceLike, metadata_mode: MetadataMode = MetadataMode.NONE
             f"a source must be a node, its dict, a latelens Source or a text, got {type(found).__name__}: {found!r:.80}"
         )
     shown = _by_people(shown_keys(node, metadata_mode))
-    return source_of(text_of(node), node.node_id, node.metadata, start_in_document(node), shown)
+    text, related = text_of(node), bool(node.relationships)
+    by_model = is_by_model(text, node.metadata, related=related)
+    return source_of(text, node.node_id, node.metadata, start_in_document(node), shown, by_model=by_model)
 
 
 def to_sources(found: Iterable[SourceLike], metadata_mode: MetadataMode = MetadataMode.NONE) -> list[Source]:
@@ -170,7 +174,9 @@ def _from_dict(written: Mapping[str, Any], mode: MetadataMode = MetadataMode.NON
     metadata = node.get("metadata") or {}
     start = None if _inside_another(node) else fitting_start(text, node.get("start_char_idx"), node.get("end_char_idx"))
     shown = _by_people(keys_shown(metadata, node.get(EXCLUDED[0]) or (), node.get(EXCLUDED[1]) or (), mode))
-    return source_of(text, node.get("id_") or node.get("node_id"), metadata, start, shown)
+    by_model = is_by_model(text, metadata, related=bool(node.get("relationships")))
+    id = node.get("id_") or node.get("node_id")
+    return source_of(text, id, metadata, start, shown, by_model=by_model)
 
 
 def _by_people(keys: Iterable[str]) -> list[str]:

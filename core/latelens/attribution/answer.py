@@ -49,7 +49,8 @@ def attribute(
     answer
         Plain text or Markdown; `split_claims` says what is a claim.
     sources
-        Retrieved chunks; a `str` is a source of which nothing else is known. May be empty.
+        Retrieved chunks; a `str` is a source of which nothing else is known. May be empty. Those that a model wrote
+        (`Source.by_model`) are never cited.
     encoder
         From `load_encoder`.
     question
@@ -101,6 +102,8 @@ class _Text(NamedTuple):
 
 def _texts(sources: Sequence[Source]) -> Iterator[_Text]:
     for i, source in enumerate(sources):
+        if source.by_model:  # what a model wrote backs nothing, be it never so like the claim
+            continue
         yield _Text(i, None, source.text)
         yield from (_Text(i, key, value) for key, value in source.shown.items() if value.strip())
 
@@ -115,10 +118,10 @@ def judge(
     said: str,
 ) -> Iterator[Claim]:
     """One claim for each span, as far as words tell."""
-    if not spans or not sources:
+    texts = list(_texts(sources))
+    if not spans or not texts:
         yield from (_claim(span, "no_evidence") for span in spans)
         return
-    texts = list(_texts(sources))
     read = list(dict.fromkeys(text.text for text in texts))
     documents = dict(zip(read, cached(encoder, cache).encode_documents(read), strict=True))
     pool = pool_sentences([documents[text.text] for text in texts], [text.source for text in texts])

@@ -32,6 +32,9 @@ class Source:
         can be cited under its key.
     file
         The PDF or image, and the page, that the chunk was read from; None where its metadata did not say.
+    by_model
+        Whether a language model wrote the text, such as a summary or the answer to a part of the question: it keeps
+        its number among the sources, and is never cited, since it is no evidence.
     """
 
     text: str
@@ -41,6 +44,7 @@ class Source:
     start: int | None = None
     shown: Mapping[str, str] = field(default_factory=dict, hash=False)
     file: FilePage | None = None
+    by_model: bool = False
 
 
 @dataclass(frozen=True)

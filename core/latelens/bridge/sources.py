@@ -18,16 +18,34 @@ _NAMES = ("title", "file_name", "source", "file_path", "url")
 _LINKS = ("url", "source", "file_path")
 # Numbers as a reader counts them. `page` is left out: some loaders count it from 0, some from 1.
 _PAGES = ("page_label", "page_number")
+# How a user says of a chunk that a model wrote it.
+BY_MODEL_KEY = "by_model"
 
 
-def source_of(text: str, id: object, metadata: Mapping[str, Any], start: object, shown: Iterable[str] = ()) -> Source:
+def source_of(
+    text: str,
+    id: object,
+    metadata: Mapping[str, Any],
+    start: object,
+    shown: Iterable[str] = (),
+    *,
+    by_model: bool = False,
+) -> Source:
     """A chunk as a source of citations.
 
     `start` is where it says that it begins in its document; `shown` are the keys of the metadata that the model saw.
+    What a model wrote is no evidence: `by_model`, or ``"by_model": True`` in the metadata.
     """
-    said = shown_in(metadata, shown)
-    place, file = start_of(start), file_page(metadata)
-    return Source(text, _said(id), name_of(metadata), link_of(metadata), place, said, file)
+    return Source(
+        text,
+        _said(id),
+        name_of(metadata),
+        link_of(metadata),
+        start_of(start),
+        shown_in(metadata, shown),
+        file_page(metadata),
+        by_model=by_model or metadata.get(BY_MODEL_KEY) is True,
+    )
 
 
 def shown_in(metadata: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:

@@ -15,7 +15,8 @@ from latelens.pages.files import FilePage
 
 VERSION = 1
 
-_PAGE_KEYS = ("file", "page", "boxes")
+# Written only where they say something.
+_RARE_KEYS = ("file", "page", "boxes", "by_model")
 
 T = TypeVar("T", Source, Citation, Claim, FilePage)
 
@@ -40,9 +41,9 @@ def to_json(attribution: Attribution, *, source_texts: bool = True) -> dict[str,
     citations = [citation for claim in written["claims"] for citation in claim["citations"]]
     citations += [claim["nearest"] for claim in written["claims"] if claim["nearest"]]
     for item in (*written["sources"], *citations):
-        for key in _PAGE_KEYS:
+        for key in _RARE_KEYS:
             if not item.get(key, True):
-                del item[key]  # of a source that is no file, or a citation whose place nobody looked for
+                del item[key]  # such as a source that is no file, or a citation whose place nobody looked for
     return written
 
 

@@ -15,8 +15,10 @@ def without_text(source: Source, cited: Iterable[Citation]) -> dict[str, Any]:
     named = {name: getattr(source, name) for name in _NAMES}
     keys = {citation.key for citation in cited}
     shown = {key: value for key, value in source.shown.items() if key in keys}
-    described = {"length": len(source.text), **{name: value for name, value in named.items() if value is not None}}
-    return {**described, "shown": shown} if shown else described
+    more: dict[str, Any] = {"shown": shown} if shown else {}
+    if source.by_model:
+        more["by_model"] = True
+    return {"length": len(source.text), **{name: value for name, value in named.items() if value is not None}, **more}
 
 
 def by_source(attribution: Attribution) -> dict[int, list[Citation]]:
@@ -34,7 +36,8 @@ def blank(item: Mapping[str, Any], index: int, citations: Iterable[Citation]) ->
     for citation in citations:
         if citation.source_index == index and citation.key is None:
             text[citation.source_start : citation.source_end] = citation.cited_text
-    return Source("".join(text), **{name: item.get(name) for name in _NAMES}, shown=item.get("shown", {}))
+    named = {name: item.get(name) for name in _NAMES}
+    return Source("".join(text), **named, shown=item.get("shown", {}), by_model=item.get("by_model", False))
 
 
 def fits(items: Sequence[Mapping[str, Any]], sources: Sequence[Source]) -> bool:

@@ -207,7 +207,11 @@ class _Piece:
     def _uncited(self) -> str:
         sources = self._attribution.sources
         cited = {citation.source_index for citation in self._attribution.references}
-        left = [source_name(source, i, len(sources)) for i, source in enumerate(sources) if i not in cited]
+        left = [
+            source_name(source, i, len(sources)) + (", written by a model: no evidence" if source.by_model else "")
+            for i, source in enumerate(sources)
+            if i not in cited
+        ]
         if not left:
             return ""
         names = "".join(f"<li><bdi>{escape(name)}</bdi></li>" for name in left[:_UNCITED_SHOWN])
