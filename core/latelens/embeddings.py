@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -28,6 +29,60 @@ class TokenKind(IntEnum):
 
 
 @dataclass(frozen=True, eq=False)
+class PooledSpans:
+    """The tokens behind pooled rows: each row is the mean of one or more of them.
+
+    Attributes
+    ----------
+    spans
+        (tokens, 2) int32, half-open ranges of characters, row by row; ``(-1, -1)`` for a token without visible text.
+    starts
+        (rows + 1,) int32: row ``i`` stands for ``spans[starts[i]:starts[i + 1]]``, never none.
+    """
+
+    spans: NDArray[np.int32]
+    starts: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        _check("pooled spans", self.spans, np.int32, (None, 2))
+        _check("pooled starts", self.starts, np.int32, (None,))
+        edges = self.starts
+        if not len(edges) or edges[0] != 0 or edges[-1] != len(self.spans) or (np.diff(edges) < 1).any():
+            raise ValueError(f"pooled starts must rise from 0 to {len(self.spans)}, got {edges[:8].tolist()}")
+
+    def take(self, rows: NDArray[np.intp]) -> PooledSpans:
+        """The tokens behind some rows, in the order given."""
+        parts = [self.spans[self.starts[row] : self.starts[row + 1]] for row in rows.tolist()]
+        starts = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int32)
+        return PooledSpans(np.concatenate(parts) if parts else self.spans[:0], starts)
+
+    @staticmethod
+    def joined(parts: Sequence[PooledSpans | None]) -> PooledSpans | None:
+        """Rows of many texts, end to end; None where none of them is pooled.
+
+        Raises
+        ------
+        ValueError
+            If only some of them are.
+        """
+        pooled = [part for part in parts if part is not None]
+        if not pooled:
+            return None
+        if len(pooled) < len(parts):
+            raise ValueError(
+                f"{len(pooled)} of {len(parts)} texts have pooled rows: encode all of them with one encoder"
+            )
+        starts = np.cumsum([0, *(size for part in pooled for size in np.diff(part.starts).tolist())], dtype=np.int32)
+        return PooledSpans(np.concatenate([part.spans for part in pooled]), starts)
+
+    def moved(self, by: int) -> PooledSpans:
+        """The same tokens in a longer or shorter text: its characters begin `by` later; none where that is before 0."""
+        there = (self.spans[:, :1] >= 0) & (self.spans[:, :1] + by >= 0)
+        spans = np.where(there, self.spans + by, np.int32(-1)).astype(np.int32)
+        return PooledSpans(spans, self.starts)
+
+
+@dataclass(frozen=True, eq=False)
 class TokenEmbeddings:
     """The rows of one query or one document that take part in MaxSim.
 
@@ -45,6 +100,9 @@ class TokenEmbeddings:
         (n,) uint8, one `TokenKind` a row.
     complete
         False where some visible character of ``text`` was not encoded.
+    pooled
+        The tokens behind each row where rows stand for several (`TokenPooling`); `tokens` and `spans` then name the one
+        of them that is most like the row. None where each row is one token.
 
     Raises
     ------
@@ -58,12 +116,17 @@ class TokenEmbeddings:
     spans: NDArray[np.int32]
     kinds: NDArray[np.uint8]
     complete: bool = True
+    pooled: PooledSpans | None = None
 
     def __post_init__(self) -> None:
         n = len(self.tokens)
         _check("vectors", self.vectors, np.float32, (n, None))
         _check("spans", self.spans, np.int32, (n, 2))
         _check("kinds", self.kinds, np.uint8, (n,))
+        if self.pooled is not None and len(self.pooled.starts) != n + 1:
+            raise ValueError(
+                f"pooled must say of each of {n} rows what it stands for, got {len(self.pooled.starts) - 1}"
+            )
         # One BLAS pass instead of a boolean array: a NaN or an infinity anywhere makes the sum of squares not finite.
         flat = self.vectors.reshape(-1)
         if not np.isfinite(np.dot(flat, flat)):
@@ -85,12 +148,22 @@ class TokenEmbeddings:
     def nbytes(self) -> int:
         """Approximate memory of the rows and their labels, in bytes."""
         labels = sum(len(token) for token in self.tokens) + 56 * len(self.tokens)
-        return self.vectors.nbytes + self.spans.nbytes + self.kinds.nbytes + labels + len(self.text)
+        behind = 0 if self.pooled is None else self.pooled.spans.nbytes + self.pooled.starts.nbytes
+        return self.vectors.nbytes + self.spans.nbytes + self.kinds.nbytes + behind + labels + len(self.text)
 
     @property
     def is_page_image(self) -> bool:
         """Whether rows stand for patches of a page image, and none for text."""
         return bool((self.kinds == TokenKind.PATCH).any()) and not len(self.content_rows())
+
+    def spans_of(self, rows: NDArray[np.intp]) -> NDArray[np.int32]:
+        """Characters that some rows stand for, (k, 2) int32 in the text's order; pooled rows stand for several tokens.
+
+        Tokens without visible text have none.
+        """
+        spans = self.spans[rows] if self.pooled is None else self.pooled.take(rows).spans
+        found: NDArray[np.int32] = np.unique(spans[spans[:, 0] >= 0], axis=0)
+        return found
 
     def content_rows(self) -> NDArray[np.intp]:
         """Indices of the rows that stand for visible text, in order: control, marker and expansion rows are out."""

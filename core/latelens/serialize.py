@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from latelens.embeddings import TokenEmbeddings
+from latelens.embeddings import PooledSpans, TokenEmbeddings
 
 _DTYPES = {"F32": np.float32, "I32": np.int32, "U8": np.uint8}
 
@@ -26,6 +26,8 @@ def to_bytes(entry: TokenEmbeddings, *, vectors: bool = True) -> bytes:
         "letters": np.frombuffer(letters, dtype=np.uint8),
         "complete": np.array([entry.complete], dtype=np.uint8),
     }
+    if entry.pooled is not None:
+        arrays["pooled_spans"], arrays["pooled_starts"] = entry.pooled.spans, entry.pooled.starts
     if vectors:
         arrays["vectors"] = entry.vectors
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})  # safetensors ignores strides
@@ -50,4 +52,5 @@ def from_bytes(payload: bytes, text: str, *, vectors: NDArray[np.float32] | None
     edges = [0, *np.cumsum(arrays["lengths"]).tolist()]
     tokens = tuple(letters[start:end] for start, end in pairwise(edges))
     rows = arrays["vectors"] if vectors is None else vectors
-    return TokenEmbeddings(text, rows, tokens, arrays["spans"], arrays["kinds"], bool(arrays["complete"][0]))
+    behind = PooledSpans(arrays["pooled_spans"], arrays["pooled_starts"]) if "pooled_spans" in arrays else None
+    return TokenEmbeddings(text, rows, tokens, arrays["spans"], arrays["kinds"], bool(arrays["complete"][0]), behind)

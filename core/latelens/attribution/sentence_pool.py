@@ -15,7 +15,7 @@ from latelens.attribution.guards import numbers
 from latelens.attribution.guards.numbers import Number, Numbers
 from latelens.attribution.guards.reading import fold, plain
 from latelens.embeddings import TokenEmbeddings
-from latelens.explanation.words import group_rows
+from latelens.explanation.words import group_rows, unsplit
 from latelens.maxsim import PackedEmbeddings
 from latelens.text.characters import words
 from latelens.text.sentences import split_sentences
@@ -117,7 +117,7 @@ _KNOWN: weakref.WeakKeyDictionary[TokenEmbeddings, _Reading] = weakref.WeakKeyDi
 def _reading_of(document: TokenEmbeddings) -> _Reading:
     known = _KNOWN.get(document)
     if known is None:
-        sentences = np.array(split_sentences(document.text), dtype=np.int32).reshape(-1, 2)
+        sentences = unsplit(document, np.array(split_sentences(document.text), dtype=np.int32).reshape(-1, 2))
         rows, present, starts = group_rows(document, sentences)
         in_order = len(rows) > 0 and bool((np.diff(rows) == 1).all())
         place = slice(int(rows[0]), int(rows[-1]) + 1) if in_order else rows

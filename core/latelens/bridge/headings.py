@@ -54,7 +54,8 @@ def in_bare_text(explanation: Explanation, chunk: Headed) -> Explanation:
     rows, before = explanation.document, len(chunk.text) - len(chunk.bare)
     inside = rows.spans[:, :1] >= before
     spans = np.where(inside, rows.spans - np.int32(before), np.int32(-1)).astype(np.int32)
-    return replace(explanation, document=replace(rows, text=chunk.bare, spans=spans))
+    behind = None if rows.pooled is None else rows.pooled.moved(-before)
+    return replace(explanation, document=replace(rows, text=chunk.bare, spans=spans, pooled=behind))
 
 
 def matches_in_metadata(explanation: Explanation, chunk: Headed) -> list[dict[str, Any]]:

@@ -145,7 +145,8 @@ def found_through(found: Mapping[str, Any], id: str, text: str, at: int) -> dict
 def _moved(item: Mapping[str, Any], by: int) -> dict[str, Any]:
     places = ("start", "end", "phrase_start", "phrase_end")
     kept = {name: value for name, value in item.items() if name not in ("source_start", "source_end")}
-    return {name: value + by if name in places and value is not None else value for name, value in kept.items()}
+    moved = {name: value + by if name in places and value is not None else value for name, value in kept.items()}
+    return {**moved, "one_of": [_moved(word, by) for word in item["one_of"]]} if "one_of" in item else moved
 
 
 def earlier_score(metadata: Mapping[str, Any], score: object) -> float | None:
@@ -220,7 +221,7 @@ def _token(match: Match, query: str, document: str) -> dict[str, Any]:
     """One match; similarities keep every digit, so that they still sum to the score."""
     query_text, query_span = _labelled(query, match.query_span, match.query_token)
     text, span = _labelled(document, match.document_span, match.document_token)
-    return {
+    token: dict[str, Any] = {
         "query": query_text,
         "query_start": query_span[0],
         "query_end": query_span[1],
@@ -231,6 +232,9 @@ def _token(match: Match, query: str, document: str) -> dict[str, Any]:
         "kind": match.kind.name.lower(),
         "document_kind": match.document_kind.name.lower(),
     }
+    if match.one_of:
+        token["one_of"] = [{"document": document[a:b], "start": a, "end": b} for a, b in match.one_of]
+    return token
 
 
 def _labelled(text: str, span: tuple[int, int], token: str) -> tuple[str, tuple[int | None, int | None]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.bridge.sources import start_of
-from latelens.embeddings import TokenEmbeddings
+from latelens.embeddings import PooledSpans, TokenEmbeddings
 from latelens.explanation.matches import Explanation, explain
 from latelens.index.protocol import Chunk, Index
 from latelens.text.passages import split_passages
@@ -119,16 +119,17 @@ def join(document: str, found: Sequence[tuple[Explanation, int | None]]) -> tupl
     returned are the chunks' sentences, in order and disjoint, for `find_evidence`.
     """
     taken = np.zeros(len(document), dtype=np.bool_)
-    parts, sentences = [], []
+    parts, pooled, sentences = [], [], []
     for explanation, start in found:
         rows = explanation.document
-        spans, lines = _placed(document, rows, start)
+        spans, behind, lines = _placed(document, rows, start)
         new = np.array([begin < 0 or not taken[begin] for begin in spans[:, 0].tolist()], dtype=np.bool_)
         fresh = [(begin, end) for begin, end in lines if not taken[begin:end].any()]
         for begin, end in fresh:
             taken[begin:end] = True
         sentences += fresh
         parts.append((rows, spans, new))
+        pooled.append(behind and behind.take(np.flatnonzero(new)))
     joined = TokenEmbeddings(
         text=document,
         vectors=np.concatenate([rows.vectors[new] for rows, _, new in parts]),
@@ -136,25 +137,40 @@ def join(document: str, found: Sequence[tuple[Explanation, int | None]]) -> tupl
         spans=np.concatenate([spans[new] for _, spans, new in parts]),
         kinds=np.concatenate([rows.kinds[new] for rows, _, new in parts]),
         complete=all(rows.complete for rows, _, _ in parts),
+        pooled=PooledSpans.joined(pooled),
     )
     return explain(found[0][0].query, joined), sorted(sentences)
 
 
-def _placed(document: str, rows: TokenEmbeddings, start: int | None) -> tuple[NDArray[np.int32], list[tuple[int, int]]]:
-    """A chunk's spans, (n, 2) int32, and its sentences, as places in the document; (-1, -1) for what is not there."""
-    lines = split_sentences(rows.text)
-    offset = _locate(document, rows.text, start)
+def _placed(
+    document: str, rows: TokenEmbeddings, start: int | None
+) -> tuple[NDArray[np.int32], PooledSpans | None, list[tuple[int, int]]]:
+    """A chunk's spans, (n, 2) int32, what its pooled rows stand for, and its sentences, as places in the document.
+
+    (-1, -1) for what is not there.
+    """
+    read = rows.spans if rows.pooled is None else np.concatenate([rows.spans, rows.pooled.spans])
+    spans, lines = _spans_in(document, rows.text, read, start)
+    behind = None if rows.pooled is None else PooledSpans(spans[len(rows) :], rows.pooled.starts)
+    return spans[: len(rows)], behind, lines
+
+
+def _spans_in(
+    document: str, text: str, read: NDArray[np.int32], start: int | None
+) -> tuple[NDArray[np.int32], list[tuple[int, int]]]:
+    lines = split_sentences(text)
+    offset = _locate(document, text, start)
     if offset is not None:
-        spans = np.where(rows.spans >= 0, rows.spans + np.int32(offset), np.int32(-1)).astype(np.int32)
+        spans = np.where(read >= 0, read + np.int32(offset), np.int32(-1)).astype(np.int32)
         return spans, [(begin + offset, end + offset) for begin, end in lines]
     # A splitter may have changed the white space of a chunk: its sentences are then looked for one by one.
-    spans = np.full_like(rows.spans, -1)
+    spans = np.full_like(read, -1)
     found = []
     for begin, end in lines:
-        place = document.find(rows.text[begin:end])
+        place = document.find(text[begin:end])
         if place >= 0:
-            inside = (rows.spans[:, 0] >= begin) & (rows.spans[:, 1] <= end)
-            spans[inside] = rows.spans[inside] + np.int32(place - begin)
+            inside = (read[:, 0] >= begin) & (read[:, 1] <= end)
+            spans[inside] = read[inside] + np.int32(place - begin)
             found.append((place, place + end - begin))
     return spans, _disjoint(found)
 

@@ -5,5 +5,15 @@ from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
 from latelens.encoders.offline import OFFLINE_MODEL
 from latelens.encoders.pool import EncoderPool
 from latelens.encoders.protocol import Encoder
+from latelens.encoders.token_pooling import TokenPooling
 
-__all__ = ["DEFAULT_MODEL", "OFFLINE_MODEL", "Encoder", "EncoderPool", "ModelInfo", "list_models", "load_encoder"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "OFFLINE_MODEL",
+    "Encoder",
+    "EncoderPool",
+    "ModelInfo",
+    "TokenPooling",
+    "list_models",
+    "load_encoder",
+]

@@ -1,5 +1,6 @@
 """Why a document got its score: matches, evidence, differences and misses."""
 
+from latelens.explanation.codes import Code, CodesExplanation, explain_codes
 from latelens.explanation.contrasting import Contrast, WordGain, contrast
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
 from latelens.explanation.matches import COVERED, Explanation, Match, explain
@@ -7,6 +8,8 @@ from latelens.explanation.misses import Miss, WordMiss, explain_miss
 
 __all__ = [
     "COVERED",
+    "Code",
+    "CodesExplanation",
     "Contrast",
     "EvidenceSpan",
     "Explanation",
@@ -16,6 +19,7 @@ __all__ = [
     "WordMiss",
     "contrast",
     "explain",
+    "explain_codes",
     "explain_miss",
     "find_evidence",
 ]

@@ -112,11 +112,9 @@ def matched_words(explanation: Explanation, rows: NDArray[np.intp]) -> tuple[str
     """Words of the document that these rows of the query matched, each once, in the document's order."""
     document = explanation.document
     winners = np.unique(explanation.similarity[rows].argmax(axis=1))
-    spans = document.spans[winners]
-    spans = spans[spans[:, 0] >= 0]
     known = words(document.text)
     found = []
-    for start, end in np.unique(spans, axis=0).tolist():
+    for start, end in document.spans_of(winners).tolist():
         owner = int(known[:, 0].searchsorted(start, side="right")) - 1
         inside = owner >= 0 and start < known[owner, 1]
         begin, stop = (int(known[owner, 0]), max(end, int(known[owner, 1]))) if inside else (start, end)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import COVERED, Explanation
-from latelens.explanation.words import group_rows, query_words
+from latelens.explanation.words import group_rows, query_words, unsplit
 from latelens.refusals import check_count, check_is
 from latelens.text.characters import words
 from latelens.text.sentences import split_sentences
@@ -175,7 +175,7 @@ def _sentences_of(document: TokenEmbeddings, sentences: Sequence[tuple[int, int]
 
 
 def _by_sentence(document: TokenEmbeddings, spans: Sequence[tuple[int, int]]) -> _Sentences:
-    sentences = np.array(spans, dtype=np.int32).reshape(-1, 2)
+    sentences = unsplit(document, np.array(spans, dtype=np.int32).reshape(-1, 2))
     rows, present, starts = group_rows(document, sentences)
     return _Sentences(sentences[present], rows, starts)
 

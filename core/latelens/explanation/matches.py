@@ -31,7 +31,9 @@ class Match:
 
     Spans are half-open ranges of characters of the query's and the document's text, ``(-1, -1)`` where a row
     has no text. `kind` is the kind of the query row: expansion, marker and special rows count in the score;
-    `document_kind` is that of the document row, PATCH where it stands for a patch of a page image.
+    `document_kind` is that of the document row, PATCH where it stands for a patch of a page image. `one_of` are the
+    spans of all tokens that a pooled row of the document stands for, where they are several: the query row matched
+    their mean, and `document_span` is the one most like it.
     """
 
     query_row: int
@@ -43,6 +45,7 @@ class Match:
     document_span: tuple[int, int]
     kind: TokenKind
     document_kind: TokenKind = TokenKind.CONTENT
+    one_of: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,9 +89,17 @@ class Explanation(ShowsInNotebooks):
                 document_span=(int(document_spans[row, 0]), int(document_spans[row, 1])),
                 kind=TokenKind(int(self.query.kinds[i])),
                 document_kind=TokenKind(int(self.document.kinds[row])),
+                one_of=self._one_of(row),
             )
             for i, row in enumerate(rows)
         )
+
+    def _one_of(self, row: int) -> tuple[tuple[int, int], ...]:
+        """Spans of the tokens behind a row of the document, where they are more than one."""
+        if self.document.pooled is None:
+            return ()
+        spans = self.document.spans_of(np.array([row])).tolist()
+        return tuple((start, end) for start, end in spans) if len(spans) > 1 else ()
 
     @cached_property
     def _sums(self) -> NDArray[np.float32]:

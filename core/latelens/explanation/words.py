@@ -122,3 +122,21 @@ def group_rows(
     starts = np.zeros(len(present) + 1, dtype=np.intp)
     counts[present].cumsum(out=starts[1:])
     return rows, present, starts
+
+
+def unsplit(embeddings: TokenEmbeddings, spans: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Disjoint spans in order, (spans, 2), joined with the next where a pooled row stands for words of both."""
+    if embeddings.pooled is None or len(spans) < 2:
+        return spans
+    tokens, starts = embeddings.pooled.spans, embeddings.pooled.starts
+    owner = np.maximum(spans[:, 0].searchsorted(tokens[:, 1]) - 1, 0)
+    nowhere = tokens[:, 0] < 0
+    first = np.minimum.reduceat(np.where(nowhere, len(spans), owner), starts[:-1])
+    last = np.maximum.reduceat(np.where(nowhere, -1, owner), starts[:-1])
+    across = np.zeros(len(spans) + 1, dtype=np.intp)  # how many rows reach from each span to the next
+    real = last > first
+    np.add.at(across, first[real], 1)
+    np.add.at(across, last[real], -1)
+    begins = np.append(0, np.flatnonzero(across.cumsum()[: len(spans) - 1] == 0) + 1)
+    ends = np.append(begins[1:], len(spans)) - 1
+    return np.stack([spans[begins, 0], spans[ends, 1]], axis=1).astype(np.int32)

@@ -90,17 +90,18 @@ class DocumentHeat:
 
 def document_heat(explanation: Explanation, lines: Sequence[LedgerLine]) -> DocumentHeat:
     """Gather the similarity matrix by the lines of its ledger and by the words of its document."""
-    rows, present, starts = group_rows(explanation.document, units := _units(explanation.document))
+    document, row_of = _by_token(explanation.document)
+    rows, present, starts = group_rows(document, units := _units(document))
     shape = (len(lines), len(present))
     similarity, winners = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
-    unit_of = np.full(len(explanation.document), -1)  # row -> index in `present`
+    unit_of = np.full(len(document), -1)  # token -> index in `present`
     unit_of[rows] = np.repeat(np.arange(len(present)), np.diff(starts))
     for i, line in enumerate(lines):
         asked = [match.query_row for match in line.matches]
         if len(present):
-            best = explanation.similarity[asked].max(axis=0)  # (document rows,) float32
+            best = explanation.similarity[asked].max(axis=0)[row_of]  # (tokens,) float32
             similarity[i] = np.maximum.reduceat(best[rows], starts[:-1])
-        found = unit_of[[match.document_row for match in line.matches]]
+        found = unit_of[np.isin(row_of, [match.document_row for match in line.matches])]
         winners[i, found[found >= 0]] = True
     is_word = np.array([line.is_word for line in lines], dtype=np.bool_)
     return DocumentHeat(units[present], similarity, winners, is_word if is_word.any() else ~is_word)
@@ -133,6 +134,17 @@ def one_query(ranked: Sequence[Ranked]) -> TokenEmbeddings:
                 "show one ranking at a time"
             )
     return first
+
+
+def _by_token(document: TokenEmbeddings) -> tuple[TokenEmbeddings, NDArray[np.intp]]:
+    """A document with a row for each token, and which of its rows that is: a pooled row comes once for each token."""
+    rows = np.arange(len(document))
+    if document.pooled is None:
+        return document, rows
+    row_of = np.repeat(rows, np.diff(document.pooled.starts))
+    tokens = tuple(document.tokens[row] for row in row_of.tolist())
+    spans, kinds = document.pooled.spans, document.kinds[row_of]
+    return TokenEmbeddings(document.text, document.vectors[row_of], tokens, spans, kinds, document.complete), row_of
 
 
 def _units(document: TokenEmbeddings) -> NDArray[np.int32]:
