@@ -1,15 +1,18 @@
 """Boxes on pages: how much of a quoted text they cover and nothing else, and what it costs.
 
     python tests/benchmarks/pages.py --data ../shared/data/pdfs
+    python tests/benchmarks/pages.py --data ../shared/data/pdfs --texts texts.jsonl --pages 40
 
-Quotes are sentences of text that latelens, pypdf or pdfplumber extracted from a page. The truth is pdfplumber's: every
-character it sees has a box, and of its own text it says which character is which. For the other two, what stands under
-the boxes is read back in the order of the file and compared with the quote, letter by letter.
+Quotes are sentences of text that latelens, pypdf or pdfplumber extracted from a page, or another program: ``--texts``
+names what `page_texts.py` wrote. The truth is pdfplumber's: every character it sees has a box, and of its own text it
+says which character is which. For the others, what stands under the boxes is read back in the order of the file and
+compared with the quote, letter by letter.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import re
 import sys
@@ -94,20 +97,39 @@ def by_reading_back(seen: Seen, quote: str, place: Place, number: int) -> tuple[
     return common / len(wanted), common / max(len(read), 1)
 
 
-def measure(folder: Path, most: int) -> dict[tuple[str, str], list[Row]]:
+class Asked(NamedTuple):
+    """What is measured: quotes of each page and text, pages of each file, and texts by program of file and page."""
+
+    quotes: int
+    pages: int
+    seed: int
+    texts: dict[tuple[str, int], dict[str, str]]
+
+
+def read_texts(path: Path | None) -> dict[tuple[str, int], dict[str, str]]:
+    """What `page_texts.py` wrote: a text by each program of each file and page."""
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path else ():
+        row = json.loads(line)
+        found.setdefault((row["file"], row["page"]), {})[row["by"]] = row["text"]
+    return found
+
+
+def measure(folder: Path, asked: Asked) -> dict[tuple[str, str], list[Row]]:
     import pdfplumber
     import pypdf
 
-    generator, rows = random.Random(7), {}
+    generator, rows = random.Random(asked.seed), {}
     for path in sorted(folder.glob("*.pdf")):
         pages = open_pages(path).all()
         reader = pypdf.PdfReader(path)
         with pdfplumber.open(path) as document:
-            for i, page in enumerate(pages):
-                seen = seen_by_pdfplumber(document.pages[i])
+            for i in np.unique(np.linspace(0, len(pages) - 1, min(asked.pages, len(pages))).astype(int)).tolist():
+                page, seen = pages[i], seen_by_pdfplumber(document.pages[i])
                 texts = {"latelens": page.text, "pypdf": reader.pages[i].extract_text(), "pdfplumber": seen.text}
+                texts |= asked.texts.get((path.name, page.number), {})
                 for name, text in texts.items():
-                    for start, end in quotes(text, most, generator):
+                    for start, end in quotes(text, asked.quotes, generator):
                         row = located(pages, page, seen, text, (start, end), own=name == "pdfplumber")
                         rows.setdefault((path.name, name), []).append(row)
                 document.pages[i].close()
@@ -186,10 +208,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder of PDFs")
     parser.add_argument("--quotes", type=int, default=4, help="quotes of each page and text (default: %(default)s)")
+    parser.add_argument("--pages", type=int, default=100, help="pages of each file at most (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=7, help="of the choice of quotes (default: %(default)s)")
+    parser.add_argument("--texts", type=Path, help="texts by other programs, which page_texts.py wrote")
+    parser.add_argument("--no-costs", action="store_true", help="measure no times")
     parsed = parser.parse_args()
-    for what, taken, aim in costs(parsed.data):
+    for what, taken, aim in () if parsed.no_costs else costs(parsed.data):
         print(f"{what:58}{taken:9.2f} ms{f'  aim {aim}' if aim else ''}")
-    print_table(measure(parsed.data, parsed.quotes))
+    asked = Asked(parsed.quotes, parsed.pages, parsed.seed, read_texts(parsed.texts))
+    print_table(measure(parsed.data, asked))
 
 
 if __name__ == "__main__":

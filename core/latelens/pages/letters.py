@@ -112,16 +112,19 @@ class Searched:
     def characters(self, places: NDArray[np.int32]) -> NDArray[np.int64]:
         """The characters that a match lies on, as numbers that are the same for every order of the pages."""
         hit = places[places >= 0]
-        owner = self._starts.searchsorted(hit, side="right") - 1
+        owner = self.owners(hit)
         offsets = np.array([*accumulate((len(page.text) for page in self.pages), initial=0)])
         origins = np.concatenate([order.origins for order in self._orders])
         return np.asarray(offsets[owner] + origins[hit], dtype=np.int64)
 
+    def owners(self, places: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Which page each place of a match is on, (places,); -1 where it has none."""
+        return np.asarray(np.where(places < 0, -1, self._starts.searchsorted(places, side="right") - 1), dtype=np.int64)
+
     def matched(self, places: NDArray[np.int32]) -> list[tuple[Page, tuple[tuple[int, int], ...]]]:
         """Pages on which a match lies, with its spans there; `places` as in `Laid`."""
-        owner = self._starts.searchsorted(places[places >= 0], side="right") - 1
         found = []
-        for i in np.unique(owner).tolist():
+        for i in np.unique(self.owners(places[places >= 0])).tolist():
             low, high = int(self._starts[i]), int(self._starts[i + 1])
             here = np.where((places >= low) & (places < high), places - low, -1)
             page = self.pages[i]

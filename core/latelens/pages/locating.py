@@ -112,7 +112,7 @@ def locate(
     if not quote or not pages:
         return None
     left, right = skeleton(before[-2 * _AROUND :]).text[-_AROUND:], skeleton(after[: 2 * _AROUND]).text[:_AROUND]
-    best = most_likely(orders(pages), left + quote + right, len(left), len(left) + len(quote))
+    best = _on_fewest(pages, left + quote + right, len(left), len(left) + len(quote))
     if best is None or best.confidence < min_confidence:
         return None
     spots = _spots(best.searched, best.places)
@@ -126,6 +126,24 @@ def locate_span(
     if not 0 <= start <= end <= len(chunk):
         raise ValueError(f"the span ({start}, {end}) lies outside the chunk of {len(chunk)} characters")
     return locate(pages, chunk[start:end], before=chunk[:start], after=chunk[end:], min_confidence=min_confidence)
+
+
+def _on_fewest(pages: Sequence[Page], whole: str, start: int, end: int) -> Likely | None:
+    """The most likely place, on one page if it holds as much of the text as several do.
+
+    Where words are missing on a page, an alignment finds the like of them at the end of the page before.
+    """
+    best = most_likely(orders(pages), whole, start, end)
+    touched = best.pages() if best is not None else []
+    if best is None or len(touched) < 2:
+        return best
+    # Places that are as good, and numbers that differ, take as much from it as from the best.
+    doubt = best.confidence / best.share
+    alone = [one for page in touched if (one := most_likely(orders([page]), whole, start, end)) is not None]
+    first = max(alone, key=lambda one: one.share, default=best)
+    if first.share < best.share - _LESS:
+        return best
+    return first._replace(confidence=min(first.confidence, first.share * doubt))
 
 
 def _spots(searched: Searched, places: NDArray[np.int32]) -> tuple[Spot, ...]:
@@ -143,6 +161,16 @@ class Likely(NamedTuple):
     searched: Searched
     places: NDArray[np.int32]  # (letters of the quote,), as in `Laid`
     confidence: float
+
+    @property
+    def share(self) -> float:
+        """Of the quote's letters, those that have a place."""
+        return float((self.places >= 0).mean())
+
+    def pages(self) -> list[Page]:
+        """The pages on which it lies."""
+        owners = self.searched.owners(self.places)
+        return [self.searched.pages[i] for i in np.unique(owners[owners >= 0]).tolist()]
 
 
 def most_likely(orders: Sequence[Searched], whole: str, start: int, end: int) -> Likely | None:
@@ -164,8 +192,9 @@ def most_likely(orders: Sequence[Searched], whole: str, start: int, end: int) ->
 
 def _exact(searched: Searched, whole: str, start: int, end: int) -> list[Laid]:
     found = exact_matches(searched.text, whole, start, end)
-    clean = [match for match in found if searched.is_whole(match.places[start], match.places[end - 1])]
-    return clean or (found if end - start >= _SHORT else [])
+    if end - start >= _SHORT:
+        return found
+    return [match for match in found if searched.is_whole(match.places[start], match.places[end - 1])]
 
 
 def _weighed(found: list[tuple[Searched, Laid]], whole: str, start: int, end: int) -> Likely:

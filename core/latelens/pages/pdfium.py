@@ -90,11 +90,21 @@ def page_label(document: Any, index: int) -> str:
 @contextmanager
 def _page(document: Any, index: int) -> Iterator[Any]:
     try:
-        page = document[index]
+        page = _filled(document, index)
     except _pypdfium2().PdfiumError as error:
         raise ValueError(f"page {index + 1} cannot be read ({error})") from error
     with closing(page):
         yield page
+
+
+def _filled(document: Any, index: int) -> Any:
+    """A page on which what was typed into a form stands as on paper: else PDFium neither reads nor draws it."""
+    raw, page = _pypdfium2().raw, document[index]
+    if document.get_formtype() == raw.FORMTYPE_NONE or raw.FPDFPage_GetAnnotCount(page) < 1:
+        return page
+    raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY)  # in memory; the file stays as it is
+    page.close()
+    return document[index]
 
 
 def _frame(page: Any) -> Frame:

@@ -159,15 +159,11 @@ def test_five_hundred_pages_are_read_and_searched(tmp_path):
     assert locate(pages.all(), "Machine 411 is checked after 7 hours of operation by people.") is None
 
 
-def test_fields_of_a_form_and_an_empty_file_are_no_text_layer(tmp_path):
-    from reportlab.pdfgen.canvas import Canvas
-
-    out = io.BytesIO()
-    canvas = Canvas(out)
-    canvas.acroForm.textfield(name="name", x=72, y=700, value="typed by a user")
-    canvas.showPage()
-    canvas.save()
-    (tmp_path / "form.pdf").write_bytes(out.getvalue())
-    page = open_pages(tmp_path / "form.pdf")[0]
-    assert page.text_from in ("", "text layer")
-    assert page.image(50).size == (414, 585)
+def test_an_empty_file_is_refused_and_an_empty_page_has_no_text(tmp_path):
+    (tmp_path / "empty.pdf").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"empty\.pdf: is no readable PDF"):
+        open_pages(tmp_path / "empty.pdf")
+    (tmp_path / "blank.pdf").write_bytes(made_pdf([], [(TEXT, 72, 700)]))
+    blank, page = open_pages(tmp_path / "blank.pdf").all()
+    assert (blank.text, blank.words, locate([blank], TEXT)) == ("", (), None)
+    assert locate([blank, page], TEXT).page == 2

@@ -127,6 +127,17 @@ def test_a_repeated_passage_is_told_from_its_twins_by_what_stands_around(pages):
     assert locate([page], "It takes an hour.", min_confidence=0.5) is not None
 
 
+def test_a_number_that_goes_on_is_no_reason_to_take_another_page(pages):
+    foot = "Technical memorandum 2014-216638"
+    found = pages(
+        *([(f"{foot} {number}", 72, 740), (f"{number}.5 Valves of part {number}", 72, 700)] for number in (1, 7, 11))
+    )
+    page = found[0]
+    start, end = 0, page.text.index("1.5 V") + 1  # "... 216638 1\n1", whose letters are those of "... 216638 11"
+    assert locate_span(found, page.text, start, end).page == 1
+    assert locate(found, page.text[start:end]) is None
+
+
 def test_of_identical_surroundings_none_is_chosen(pages):
     row = "Pump 12 is checked in spring and again before the winter."
     (page,) = pages([(row, 72, 700 - 20 * i) for i in range(3)])
