@@ -124,6 +124,7 @@ def callables() -> dict[str, list[Any]]:
             llama_index.LateInteractionRetriever.from_nodes,
         ],
         "LateInteractionVectorStore": [adapter.LateInteractionVectorStore for adapter in adapters],
+        "LateInteractionEmbeddings": [adapter.LateInteractionEmbeddings for adapter in adapters],
         "create_evidence_tool": [adapter.create_evidence_tool for adapter in adapters],
         "attach_citations": [adapter.attach_citations for adapter in adapters],
         "Attributor": [Attributor],

@@ -6,12 +6,13 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from latelens.bridge.embedding import OneVector
+from latelens.bridge.embedding import MEAN, OneVector
 from latelens.encoders import DEFAULT_MODEL
+from latelens.single_vector import SingleVector
 
 
 class LateInteractionEmbeddings(Embeddings):
-    """One vector a text, the mean of its rows, for a database that knows no late interaction.
+    """One vector a text in place of its rows, for a database that knows no late interaction.
 
     The vector only finds candidates: ``TwoStage(first_stage(store), encoder)`` scores them exactly and explains. A
     dense model of yours may find them as well or better.
@@ -20,12 +21,21 @@ class LateInteractionEmbeddings(Embeddings):
     ----------
     model
         What `latelens.load_encoder` takes, or a loaded model: the one that scores.
+    method
+        Of `latelens.single_vector`: `MeanOfRows`, `Muvera`, or a `LeastSquares` that was fitted to your corpus.
     batch_size, device
         As in `LateInteractionRerank`.
     """
 
-    def __init__(self, model: Any = DEFAULT_MODEL, *, batch_size: int | None = None, device: str | None = None) -> None:
-        self._made = OneVector(model, batch_size=batch_size, device=device)
+    def __init__(
+        self,
+        model: Any = DEFAULT_MODEL,
+        *,
+        method: SingleVector = MEAN,
+        batch_size: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        self._made = OneVector(model, method=method, batch_size=batch_size, device=device)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """A vector for each document."""

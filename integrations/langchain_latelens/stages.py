@@ -102,4 +102,6 @@ def _unscored(found: Sequence[Document]) -> list[Candidate]:
 
 def _candidate(document: Document, score: object) -> Candidate:
     (plain,) = strip_evidence([document])
-    return candidate(plain.page_content, plain.metadata, id=plain.id, score=score)
+    # Some stores, such as Qdrant's, give the id in the metadata alone; rows beside them are found by it.
+    id = plain.id or plain.metadata.get("_id")
+    return candidate(plain.page_content, plain.metadata, id=None if id is None else str(id), score=score)

@@ -8,12 +8,13 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 
-from latelens.bridge.embedding import OneVector
+from latelens.bridge.embedding import MEAN, OneVector
 from latelens.encoders import DEFAULT_MODEL
+from latelens.single_vector import SingleVector
 
 
 class LateInteractionEmbeddings(BaseEmbedding):
-    """One vector a text, the mean of its rows, for a database that knows no late interaction.
+    """One vector a text in place of its rows, for a database that knows no late interaction.
 
     The vector only finds candidates: ``TwoStage(first_stage(index), encoder)`` scores them exactly and explains. A
     dense model of yours may find them as well or better.
@@ -22,15 +23,27 @@ class LateInteractionEmbeddings(BaseEmbedding):
     ----------
     model
         What `latelens.load_encoder` takes, or a loaded model: the one that scores.
+    method
+        Of `latelens.single_vector`: `MeanOfRows`, `Muvera`, or a `LeastSquares` that was fitted to your corpus.
     batch_size, device
         As in `LateInteractionRerank`.
     """
 
+    method_name: str = ""  # a field, so that a pipeline's cache tells methods apart
+
     _made: OneVector = PrivateAttr()
 
-    def __init__(self, model: Any = DEFAULT_MODEL, *, batch_size: int | None = None, device: str | None = None) -> None:
-        made = OneVector(model, batch_size=batch_size, device=device)
+    def __init__(
+        self,
+        model: Any = DEFAULT_MODEL,
+        *,
+        method: SingleVector = MEAN,
+        batch_size: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        made = OneVector(model, method=method, batch_size=batch_size, device=device)
         super().__init__(model_name=model if isinstance(model, str) else made.encoder.name)
+        self.method_name = repr(method)
         self._made = made
 
     @classmethod

@@ -21,7 +21,7 @@ FLOORS = (
     ("pages",),
     ("encoders",),
     ("explanation",),
-    ("ranking",),
+    ("ranking", "single_vector"),
     ("index", "attribution"),
     ("evaluation",),
     ("bridge",),

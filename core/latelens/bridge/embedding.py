@@ -5,34 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.lazy import LazyEncoder
+from latelens.refusals import check_is
+from latelens.single_vector import MeanOfRows, SingleVector
+
+MEAN = MeanOfRows()
 
 
 class OneVector:
-    """A late-interaction model that gives each text the mean of its rows, at unit length.
+    """A late-interaction model that gives each text one vector in place of its rows, by a method.
 
-    It is a rough stand-in for MaxSim, which has no such vector: take some ten times as many candidates as are wanted,
+    The vector is a rough stand-in for MaxSim, which has none: take some ten times as many candidates as are wanted,
     and score them with a `TwoStage`. Questions and documents are encoded differently, as the model was trained.
     """
 
-    def __init__(self, model: Any, *, batch_size: int | None, device: str | None) -> None:
+    def __init__(self, model: Any, *, method: SingleVector, batch_size: int | None, device: str | None) -> None:
+        check_is("method", method, SingleVector, "a method of latelens.single_vector")
         self.encoder = LazyEncoder(model, device=device, batch_size=batch_size)
+        self.method = method
 
     def documents(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector for each document."""
-        return [mean_of_rows(rows) for rows in self.encoder.encode_documents(list(texts))] if texts else []
+        self.method.check_encoder(self.encoder)
+        found: list[list[float]] = []
+        if texts:
+            found = self.method.documents(self.encoder.encode_documents(list(texts))).tolist()
+        return found
 
     def query(self, text: str) -> list[float]:
         """The vector of a question."""
-        return mean_of_rows(self.encoder.encode_queries([text])[0])
-
-
-def mean_of_rows(rows: TokenEmbeddings) -> list[float]:
-    """The mean of all rows, at unit length; zeros where the rows cancel out."""
-    mean = rows.vectors.mean(axis=0, dtype=np.float64)
-    length = float(np.linalg.norm(mean))
-    vector: list[float] = (mean / length if length else mean).tolist()
-    return vector
+        self.method.check_encoder(self.encoder)
+        found: list[float] = self.method.queries(self.encoder.encode_queries([text]))[0].tolist()
+        return found
