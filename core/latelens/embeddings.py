@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.patches import PatchGrid
+
 NO_SPAN = (-1, -1)
 
 
@@ -103,6 +105,8 @@ class TokenEmbeddings:
     pooled
         The tokens behind each row where rows stand for several (`TokenPooling`); `tokens` and `spans` then name the one
         of them that is most like the row. None where each row is one token.
+    page
+        Where the rows of a page image lie, of which ``text`` is what can be read there otherwise; None for a text.
 
     Raises
     ------
@@ -117,6 +121,7 @@ class TokenEmbeddings:
     kinds: NDArray[np.uint8]
     complete: bool = True
     pooled: PooledSpans | None = None
+    page: PatchGrid | None = None
 
     def __post_init__(self) -> None:
         n = len(self.tokens)
@@ -127,6 +132,8 @@ class TokenEmbeddings:
             raise ValueError(
                 f"pooled must say of each of {n} rows what it stands for, got {len(self.pooled.starts) - 1}"
             )
+        if self.page is not None:
+            self._check_page(self.page)
         # One BLAS pass instead of a boolean array: a NaN or an infinity anywhere makes the sum of squares not finite.
         flat = self.vectors.reshape(-1)
         if not np.isfinite(np.dot(flat, flat)):
@@ -149,7 +156,8 @@ class TokenEmbeddings:
         """Approximate memory of the rows and their labels, in bytes."""
         labels = sum(len(token) for token in self.tokens) + 56 * len(self.tokens)
         behind = 0 if self.pooled is None else self.pooled.spans.nbytes + self.pooled.starts.nbytes
-        return self.vectors.nbytes + self.spans.nbytes + self.kinds.nbytes + behind + labels + len(self.text)
+        cells = 0 if self.page is None else self.page.nbytes
+        return self.vectors.nbytes + self.spans.nbytes + self.kinds.nbytes + behind + cells + labels + len(self.text)
 
     @property
     def is_page_image(self) -> bool:
@@ -168,6 +176,17 @@ class TokenEmbeddings:
     def content_rows(self) -> NDArray[np.intp]:
         """Indices of the rows that stand for visible text, in order: control, marker and expansion rows are out."""
         return np.flatnonzero((self.kinds == TokenKind.CONTENT) & (self.spans[:, 0] >= 0))
+
+    def _check_page(self, page: PatchGrid) -> None:
+        if len(page) != len(self.tokens):
+            raise ValueError(f"page must have a cell for each of {len(self.tokens)} tokens, got {len(page)}")
+        wrong = np.flatnonzero((page.cells >= 0) != (self.kinds == TokenKind.PATCH))
+        if len(wrong):
+            row = int(wrong[0])
+            raise ValueError(
+                f"rows with a cell are those of kind PATCH, but row {row} has cell {int(page.cells[row])} and kind "
+                f"{TokenKind(int(self.kinds[row])).name}"
+            )
 
 
 def _check(name: str, array: NDArray[Any], dtype: Any, shape: tuple[int | None, ...]) -> None:

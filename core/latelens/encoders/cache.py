@@ -9,23 +9,29 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.cache_folder import CacheFolder
-from latelens.encoders.protocol import Encoder
+from latelens.encoders.protocol import Encoder, PageEncoder
+from latelens.pages.images import check_pages, picture_of, pixels_digest, text_of
 from latelens.paths import checked_folder
 from latelens.refusals import described
+
+if TYPE_CHECKING:
+    from latelens.pages.images import PageImage
+
+_Source = TypeVar("_Source")
 
 
 class EmbeddingCache:
     """Keeps token embeddings, so that reranking the same chunks again does not encode them again.
 
-    An entry is found by its role (query or document), its exact text and the encoder's fingerprint, so models
-    never mix. One cache serves any number of encoders and threads; two threads that miss the same text at the
-    same moment both encode it. What comes back is shared: its arrays are read-only.
+    An entry is found by its role (query, document or page), its exact text, for a page also its pixels, and the
+    encoder's fingerprint, so models never mix. One cache serves any number of encoders and threads; two threads
+    that miss the same text at the same moment both encode it. What comes back is shared: its arrays are read-only.
 
     Bounded is the memory, by `max_bytes`: entries used longest ago go first. Not bounded is the folder, which
     grows by about ``4 * dim`` bytes a token: delete it, or any file in it, whenever you like. It holds the
@@ -75,14 +81,30 @@ class EmbeddingCache:
 
     def encode_queries(self, encoder: Encoder, texts: Sequence[str]) -> list[TokenEmbeddings]:
         """Encode the queries that are not in memory; one result each, in order."""
-        return self._encode("query", encoder.fingerprint, texts, encoder.encode_queries, None)
+        keys = _keys("query", encoder.fingerprint, texts)
+        return self._encode(keys, texts, texts, encoder.encode_queries, None)
 
     def encode_documents(
         self, encoder: Encoder, texts: Sequence[str], *, show_progress: bool = False
     ) -> list[TokenEmbeddings]:
         """Encode the documents that are neither in memory nor in the folder; one result each, in order."""
         encode = partial(encoder.encode_documents, show_progress=show_progress)
-        return self._encode("document", encoder.fingerprint, texts, encode, self._folder)
+        return self._encode(_keys("document", encoder.fingerprint, texts), texts, texts, encode, self._folder)
+
+    def encode_pages(
+        self, encoder: PageEncoder, pages: Sequence[PageImage], *, show_progress: bool = False
+    ) -> list[TokenEmbeddings]:
+        """Encode the pages that are neither in memory nor in the folder; one result each, in order.
+
+        Each page is drawn to see whether its pixels are known: milliseconds, where encoding takes seconds.
+        """
+        fingerprint, texts = encoder.fingerprint, [text_of(page) for page in check_pages(pages)]
+        keys = [
+            _key("page", fingerprint, text, pixels_digest(picture_of(page)))
+            for page, text in zip(pages, texts, strict=True)
+        ]
+        encode = partial(encoder.encode_pages, show_progress=show_progress)
+        return self._encode(keys, texts, pages, encode, self._folder)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process begins with an empty memory; a folder serves both.
@@ -101,26 +123,27 @@ class EmbeddingCache:
 
     def _encode(
         self,
-        role: str,
-        fingerprint: str,
+        keys: Sequence[bytes],
         texts: Sequence[str],
-        encode: Callable[[Sequence[str]], list[TokenEmbeddings]],
+        sources: Sequence[_Source],
+        encode: Callable[[Sequence[_Source]], list[TokenEmbeddings]],
         folder: CacheFolder | None,
     ) -> list[TokenEmbeddings]:
-        _check_texts(texts)
-        keys = [_key(role, fingerprint, text) for text in texts]
+        """What is kept under each key, and for the others what `encode` makes of their sources."""
         entries: dict[bytes, TokenEmbeddings] = {}
-        missing: dict[bytes, str] = {}
-        for key, text in dict(zip(keys, texts, strict=True)).items():
+        missing: dict[bytes, int] = {}
+        for i, (key, text) in enumerate(zip(keys, texts, strict=True)):
+            if key in entries or key in missing:
+                continue
             if (entry := self._find(key, text, folder)) is None:
-                missing[key] = text
+                missing[key] = i
             else:
                 entries[key] = entry
-        encoded = encode(list(missing.values())) if missing else []
+        encoded = encode([sources[i] for i in missing.values()]) if missing else []
         if len(encoded) != len(missing):
             raise ValueError(f"encoders must return one result a text, got {len(encoded)} for {len(missing)}")
-        for (key, text), entry in zip(missing.items(), encoded, strict=True):
-            entries[key] = self._keep(key, _sealed(text, entry))
+        for (key, i), entry in zip(missing.items(), encoded, strict=True):
+            entries[key] = self._keep(key, _sealed(texts[i], entry))
             if folder is not None:
                 folder.write(key, entries[key])
         return [entries[key] for key in keys]
@@ -165,20 +188,26 @@ def describe_cache(setting: CacheSetting) -> bool | str:
 
 
 def _sealed(text: str, entry: TokenEmbeddings) -> TokenEmbeddings:
+    vectors, spans, kinds = map(_own, (entry.vectors, entry.spans, entry.kinds))
+    page = None if entry.page is None else replace(entry.page, cells=_own(entry.page.cells))
+    return replace(entry, text=text, vectors=vectors, spans=spans, kinds=kinds, page=page)
+
+
+def _own(array: Any) -> Any:
     # A view would keep a whole batch in memory, uncounted, and safetensors ignores strides: copy both.
-    arrays: list[Any] = [
-        array if array.flags.owndata and array.flags.c_contiguous else np.array(array, order="C")
-        for array in (entry.vectors, entry.spans, entry.kinds)
-    ]
-    for array in arrays:
-        array.flags.writeable = False
-    vectors, spans, kinds = arrays
-    return replace(entry, text=text, vectors=vectors, spans=spans, kinds=kinds)
+    owned = array if array.flags.owndata and array.flags.c_contiguous else np.array(array, order="C")
+    owned.flags.writeable = False
+    return owned
 
 
-def _key(role: str, fingerprint: str, text: str) -> bytes:
+def _keys(role: str, fingerprint: str, texts: Sequence[str]) -> list[bytes]:
+    _check_texts(texts)
+    return [_key(role, fingerprint, text) for text in texts]
+
+
+def _key(*parts: str) -> bytes:
     digest = hashlib.blake2b(digest_size=32)
-    for part in (role, fingerprint, text):
+    for part in parts:
         encoded = part.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "little") + encoded)  # so "ab", "c" is not "a", "bc"
     return digest.digest()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.calibration import Calibration
-from latelens.encoders.protocol import Encoder
+from latelens.encoders.protocol import Encoder, PageEncoder, page_encoder
+
+if TYPE_CHECKING:
+    from latelens.pages.images import PageImage
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,17 @@ class CachedEncoder:
         return self.cache.encode_documents(self.encoder, texts, show_progress=show_progress)
 
 
+@dataclass(frozen=True)
+class CachedPageEncoder(CachedEncoder):
+    """`CachedEncoder` for a model that reads page images."""
+
+    def encode_pages(self, pages: Sequence[PageImage], *, show_progress: bool = False) -> list[TokenEmbeddings]:
+        """Encode the pages that the cache does not hold; one result each, in order."""
+        return self.cache.encode_pages(page_encoder(self.encoder), pages, show_progress=show_progress)
+
+
 def cached(encoder: Encoder, cache: EmbeddingCache | None) -> Encoder:
     """Put an encoder behind a cache; without one, the encoder as it is."""
-    return encoder if cache is None else CachedEncoder(encoder, cache)
+    if cache is None:
+        return encoder
+    return (CachedPageEncoder if isinstance(encoder, PageEncoder) else CachedEncoder)(encoder, cache)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from latelens.embeddings import TokenEmbeddings
+
+if TYPE_CHECKING:
+    from latelens.pages.images import PageImage
 
 
 @runtime_checkable
@@ -38,3 +41,32 @@ class Encoder(Protocol):
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> list[TokenEmbeddings]:
         """Encode documents of any length, one result each, in order."""
         ...
+
+
+@runtime_checkable
+class PageEncoder(Encoder, Protocol):
+    """An encoder that also turns page images into token embeddings: ColPali and its family."""
+
+    def encode_pages(self, pages: Sequence[PageImage], *, show_progress: bool = False) -> list[TokenEmbeddings]:
+        """Encode pages, one result each, in order; ``page`` says which cell each row of a result is.
+
+        A page is a `Page`, as `open_pages` gives them, a picture of Pillow's, or a file with one page: its path or its
+        bytes.
+        """
+        ...
+
+
+def page_encoder(encoder: Encoder) -> PageEncoder:
+    """The encoder, if it reads page images.
+
+    Raises
+    ------
+    TypeError
+        If it reads text alone.
+    """
+    if not isinstance(encoder, PageEncoder):
+        raise TypeError(
+            f"{encoder.name!r} reads text, not images of pages: load a model of ColPali's family, or give it the "
+            "pages' text"
+        )
+    return encoder

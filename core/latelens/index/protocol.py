@@ -13,6 +13,9 @@ from latelens.explanation.matches import Explanation
 from latelens.refusals import check_is, described
 
 Filter = Mapping[str, Any]
+# The metadata of a page image name the digest of its pixels under this key, in whatever index: two scans without a text
+# layer are two contents, and a filter tells pages from texts.
+PAGE_IMAGE = "page_image"
 
 
 @dataclass(frozen=True)
@@ -93,17 +96,19 @@ def fields_of(metadata: Mapping[str, Any], id: str, document_id: str | None) -> 
 class EncodedChunk(Chunk):
     """A chunk with its rows, encoded elsewhere, as on a cluster: `add` and `upsert` then need not encode it.
 
+    A page image is told from another by the digest of its pixels, which joins the metadata as ``page_image``.
+
     Attributes
     ----------
     rows
-        What `encode_documents` returned for the text.
+        What `encode_documents` returned for the text, or `encode_pages` for a page with this text.
     fingerprint
         Of the encoder that returned it; an index with another encoder refuses the chunk.
 
     Raises
     ------
     ValueError
-        If the rows are those of another text.
+        If the rows are those of another text, or of another image than the metadata name.
     """
 
     rows: TokenEmbeddings = field(kw_only=True)
@@ -117,6 +122,13 @@ class EncodedChunk(Chunk):
                 f"chunk {self.id!r} is {self.text[:40]!r}, and its rows are of {self.rows.text[:40]!r}; encode the "
                 "chunk's own text"
             )
+        if image := self.rows.page.image if self.rows.page is not None else "":
+            if self.metadata.get(PAGE_IMAGE, image) != image:
+                raise ValueError(
+                    f"chunk {self.id!r} is of the image {self.metadata[PAGE_IMAGE]!r:.80}, and its rows are of "
+                    f"{image!r}; encode the page's own image"
+                )
+            object.__setattr__(self, "metadata", {**self.metadata, PAGE_IMAGE: image})
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,22 +40,28 @@ def frame_of(data: Path | bytes, index: int, max_pixels: int) -> Frame:
 
 def draw(data: Path | bytes, index: int, *, dpi: int | None, max_pixels: int) -> Image:
     """One page as an RGB picture: its own pixels, or so many dots an inch, at most `max_pixels`."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with _opened(data) as image:
         image.seek(index)
         _check(image, max_pixels)
         across, down = _resolution(image)
-        picture = ImageOps.exif_transpose(image)
         if image.getexif().get(274, 1) in (5, 6, 7, 8):
             across, down = down, across
-        picture = _on_white(picture)
+        picture = upright(image)
     if dpi is None:
         return picture
     width, height = picture.width * dpi / across, picture.height * dpi / down
     fits = min(1.0, math.sqrt(max_pixels / (width * height)))
     size = max(1, int(width * fits)), max(1, int(height * fits))
     return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def upright(image: Image) -> Image:
+    """A picture as it is looked at: turned as its EXIF says, RGB, on white."""
+    from PIL import ImageOps
+
+    return _on_white(ImageOps.exif_transpose(image))
 
 
 @contextmanager
