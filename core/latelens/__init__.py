@@ -13,8 +13,10 @@ from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.calibration import Calibration
 from latelens.explanation.contrasting import Contrast, WordGain, contrast
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
+from latelens.explanation.maps import PageMaps, page_maps
 from latelens.explanation.matches import Explanation, Match, explain
 from latelens.explanation.misses import Miss, WordMiss, explain_miss
+from latelens.explanation.regions import Region, find_regions
 from latelens.explanation.results import Ranked, Ranking
 from latelens.ranking import rerank
 
@@ -34,9 +36,11 @@ __all__ = [
     "Match",
     "Miss",
     "ModelInfo",
+    "PageMaps",
     "QuoteNumbers",
     "Ranked",
     "Ranking",
+    "Region",
     "Source",
     "TokenEmbeddings",
     "TokenKind",
@@ -51,8 +55,10 @@ __all__ = [
     "explain",
     "explain_miss",
     "find_evidence",
+    "find_regions",
     "list_models",
     "load_encoder",
+    "page_maps",
     "read_evidence",
     "rerank",
 ]

@@ -46,8 +46,8 @@ class Grid:
 
     def boxes(self) -> NDArray[np.float64]:
         """Left, top, right, bottom of each cell in fractions of the page, (cells, 4); beyond 1 it is off the page."""
-        lefts = np.arange(self.n_cols + 1) * (self.width / self.n_cols)
-        tops = np.arange(self.n_rows + 1) * (self.height / self.n_rows)
+        lefts = np.arange(self.n_cols + 1) * self.width / self.n_cols
+        tops = np.arange(self.n_rows + 1) * self.height / self.n_rows
         top, left = (each.ravel() for each in np.meshgrid(tops[:-1], lefts[:-1], indexing="ij"))
         bottom, right = (each.ravel() for each in np.meshgrid(tops[1:], lefts[1:], indexing="ij"))
         return np.stack([left, top, right, bottom], axis=1)
@@ -138,11 +138,11 @@ class PatchGrid:
         cells = self.cells[rows]
         return np.where(self._seen[cells][..., None], self._edges[cells], np.nan)
 
-    def lay(self, values: NDArray[Any], grid: int = 0) -> NDArray[np.float64]:
+    def lay(self, values: NDArray[Any], grid: int = 0) -> NDArray[np.float32]:
         """Values of the rows, (..., n), on one of the grids: (..., n_rows, n_cols), NaN where a cell has no row."""
         shape, first, end = self.grids[grid], self.firsts[grid], self.firsts[grid + 1]
         inside = (self.cells >= first) & (self.cells < end)
-        laid = np.full((*values.shape[:-1], end - first), np.nan)
+        laid = np.full((*values.shape[:-1], end - first), np.nan, dtype=np.float32)
         laid[..., self.cells[inside] - first] = values[..., inside]
         return laid.reshape(*values.shape[:-1], shape.n_rows, shape.n_cols)
 

@@ -3,8 +3,10 @@
 from latelens.explanation.codes import Code, CodesExplanation, explain_codes
 from latelens.explanation.contrasting import Contrast, WordGain, contrast
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
+from latelens.explanation.maps import PageMaps, page_maps
 from latelens.explanation.matches import COVERED, Explanation, Match, explain
 from latelens.explanation.misses import Miss, WordMiss, explain_miss
+from latelens.explanation.regions import Region, find_regions
 
 __all__ = [
     "COVERED",
@@ -15,6 +17,8 @@ __all__ = [
     "Explanation",
     "Match",
     "Miss",
+    "PageMaps",
+    "Region",
     "WordGain",
     "WordMiss",
     "contrast",
@@ -22,4 +26,6 @@ __all__ = [
     "explain_codes",
     "explain_miss",
     "find_evidence",
+    "find_regions",
+    "page_maps",
 ]

@@ -31,7 +31,8 @@ class WordMiss:
     lost
         What the word could add at most: each of its rows could match with 1.
     strength
-        How clearly it is matched, at most 1, see `Explanation.word_strengths`; None for rows of no word.
+        How clearly it is matched, at most 1, see `Explanation.word_strengths`; None for rows of no word, and for a page
+        image, where no strength is known to be enough.
     matched
         The words that it matched in the document, in its order.
     """
@@ -47,7 +48,7 @@ class WordMiss:
 
     @property
     def found(self) -> bool:
-        """Whether anything in the document answers the word; rows of no word ask for nothing."""
+        """Whether anything in the document answers the word; true without a strength."""
         return self.strength is None or self.strength >= COVERED
 
 
@@ -89,7 +90,8 @@ def explain_miss(query: TokenEmbeddings, document: TokenEmbeddings) -> Miss:
     """
     explanation = explain(query, document)
     best = explanation.similarity.max(axis=1).astype(np.float64)  # (query rows,) float64
-    strengths = chain(explanation.word_strengths.tolist(), repeat(None))  # words come first
+    known = [] if document.is_page_image else explanation.word_strengths.tolist()
+    strengths = chain(known, repeat(None))  # words come first
     words = []
     for (text, kind, start, end, rows), strength in zip(query_entries(query), strengths, strict=False):
         earned = math.fsum(best[rows].tolist())
