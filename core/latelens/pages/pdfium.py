@@ -90,21 +90,20 @@ def page_label(document: Any, index: int) -> str:
 @contextmanager
 def _page(document: Any, index: int) -> Iterator[Any]:
     try:
-        page = _filled(document, index)
+        page = document[index]
     except _pypdfium2().PdfiumError as error:
         raise ValueError(f"page {index + 1} cannot be read ({error})") from error
     with closing(page):
         yield page
 
 
-def _filled(document: Any, index: int) -> Any:
-    """A page on which what was typed into a form stands as on paper: else PDFium neither reads nor draws it."""
-    raw, page = _pypdfium2().raw, document[index]
-    if document.get_formtype() == raw.FORMTYPE_NONE or raw.FPDFPage_GetAnnotCount(page) < 1:
-        return page
-    raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY)  # in memory; the file stays as it is
-    page.close()
-    return document[index]
+def _fill(document: Any, index: int) -> None:
+    """Make what was typed into a form part of its page, in memory: else PDFium does not read it."""
+    raw = _pypdfium2().raw
+    if document.get_formtype() != raw.FORMTYPE_NONE:
+        with _page(document, index) as page:
+            if raw.FPDFPage_GetAnnotCount(page) > 0:
+                raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY)
 
 
 def _frame(page: Any) -> Frame:
@@ -117,6 +116,7 @@ def _frame(page: Any) -> Frame:
 
 def read_layer(document: Any, index: int) -> Layer:
     """The characters of a page and their boxes."""
+    _fill(document, index)
     with _page(document, index) as page:
         frame = _frame(page)
         with closing(page.get_textpage()) as textpage:
@@ -170,6 +170,8 @@ def _tight(raw: Any, handle: Any, i: int) -> tuple[float, float, float, float]:
 
 def draw(document: Any, index: int, *, dpi: float, max_pixels: int) -> Image:
     """A page as an RGB picture of at most `max_pixels`."""
+    if document.get_formtype() != _pypdfium2().raw.FORMTYPE_NONE:
+        document.init_forms()  # which draws what was typed; made part of the page, it would hide highlights
     with _page(document, index) as page:
         width, height = page.get_size()
         scale = dpi / 72

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_layouts import KINDS, Layout, many_pages
 from made_pdfs import column, made_pdf
 from page_truth import TEXTS, measure, quotes
 
 from latelens.pages import Pages, locate, open_pages
+from latelens.pages.marking import PdfMark, write_marks
 
 QUOTES, SEED = 8, 20
 # pdfplumber gives the letters of these from the left as shown: backwards.
@@ -77,6 +79,17 @@ def test_what_was_typed_into_a_form_is_read_where_it_is_drawn(made):
     image = page.image(144)
     box = page.in_pixels((left, top, right, bottom), image)
     assert min(image.crop(box).convert("L").getdata()) < 100  # ink
+
+
+def test_a_highlight_in_a_form_is_drawn_with_what_was_typed(made, tmp_path):
+    path, _, pages = made("form")
+    place = locate(pages.all(), pages[0].text[:120])
+    marked = write_marks(pages, [PdfMark(place, "title")], tmp_path / "marked.pdf", heading="heading")
+    before, after = (np.asarray(open_pages(file)[0].image(72)).astype(int) for file in (path, marked))
+    yellow = (after[:, :, 0] > 240) & (after[:, :, 2] < 200)
+    assert yellow.sum() > 500
+    assert not yellow[350:].any()  # below are the fields
+    assert (before[350:] == after[350:]).all()
 
 
 def test_words_that_another_program_puts_elsewhere_are_not_taken_from_the_page_before(tmp_path):

@@ -66,50 +66,97 @@ def test_evidence_that_is_not_on_the_page_is_counted(pages, offline):
     assert "1 of 1 not found on this page" in page_report(ranking, [pages[0]])._repr_html_()
 
 
+def answered(pages, encoder, answer="The filter is changed every 500 hours."):
+    sources = [Source(page.text, title="manual", file=FilePage(page.source, page.number - 1)) for page in pages]
+    return attribute(answer, sources, encoder, max_citations=1)
+
+
 def test_the_page_of_an_answer_shows_the_cited_sentence_on_its_page(pages, offline, tmp_path):
-    path = pages[0].source
-    sources = [Source(page.text, title="manual", file=FilePage(path, page.number - 1)) for page in pages]
-    attribution = attribute("The filter is changed every 500 hours.", sources, offline, max_citations=1)
+    attribution = answered(pages, offline)
     page = answer_report(attribution, files=PageFiles([tmp_path])).page()
-    assert page.count('src="data:image/jpeg;base64,') == 1
-    assert 'class="ll-here"' in page
+    assert page.count("url(data:image/jpeg;base64,") == 1
+    assert page.count('class="ll-here"') == 2  # a box a line
     assert "page 1, lower half, right</figcaption>" in page  # the page is shown upside down
     assert "data:image" not in answer_report(attribution).page()
 
 
+def test_a_page_is_drawn_once_and_only_so_many_pages_are(pages, offline, tmp_path, monkeypatch):
+    said = "The filter is changed every 500 hours. A clogged filter lets the pressure fall. The pump is switched off."
+    attribution, files = answered(pages, offline, said), PageFiles([tmp_path])
+    assert len(attribution.references) == 3
+    page = answer_report(attribution, files=files).page()
+    assert (page.count('class="ll-window"'), page.count("url(data:image/jpeg")) == (3, 2)
+    assert len(page) < 200_000
+    monkeypatch.setattr("latelens.render.html.answer._PAGES", 1)
+    page = answer_report(attribution, files=files).page()
+    assert (page.count('class="ll-window"'), page.count("url(data:image/jpeg")) == (2, 1)
+    assert page.count("<figcaption>page 2") == 1
+
+
+@pytest.fixture
+def browser(tmp_path):
+    opened = Browser(tmp_path / "profile")
+    opened.call("Emulation.setDeviceMetricsOverride", width=1000, height=1600, deviceScaleFactor=1, mobile=False)
+    yield opened
+    opened.close()
+
+
+RECTANGLE = "(r => [r.left, r.top, r.right, r.bottom])({}.getBoundingClientRect())"
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
-def test_the_marks_lie_on_the_words_in_a_browser(pages, offline, tmp_path):
+def test_the_page_of_an_answer_is_open_at_the_sentence_and_can_be_scrolled(offline, tmp_path, browser):
+    lines = [*column("Nothing of this is cited. " * 20, top=740), *column(TEXTS[0], width=40, top=140)]
+    (tmp_path / "manual.pdf").write_bytes(made_pdf(lines))
+    pages = open_pages(tmp_path / "manual.pdf").all()
+    report = answer_report(answered(pages, offline), files=PageFiles([tmp_path]))
+    browser.open(report.save(tmp_path / "answer.html"))
+    browser.screenshot(tmp_path / "open.png")
+    window = browser.run(RECTANGLE.format("document.querySelector('.ll-window')"))
+    marks = [browser.run(RECTANGLE.format(f"document.querySelectorAll('.ll-here')[{i}]")) for i in range(2)]
+    seen = np.asarray(Image.open(tmp_path / "open.png").convert("RGB")).astype(int)
+    for left, top, right, bottom in marks:
+        assert window[0] < left < right < window[2]
+        assert window[1] < top < bottom < window[3]
+        inside = seen[round(top) + 1 : round(bottom) - 1, round(left) + 1 : round(right) - 1]
+        assert np.median(inside[:, :, 2]) < 130  # yellow
+        dark = inside.sum(axis=2) < 300
+        # The words fill the mark from its first column to its last.
+        columns = np.flatnonzero(dark.any(axis=0))
+        assert columns[0] < 8
+        assert columns[-1] > dark.shape[1] - 8
+    assert browser.run("document.querySelector('.ll-window').scrollTop") > 100
+    browser.run("document.querySelector('.ll-window').scrollTop = 0")
+    browser.run("document.querySelector('.ll-cite .ll-mark').click()")
+    assert browser.run("document.querySelector('.ll-window').scrollTop") > 100
+    assert [one for one in browser.complaints() if not one.startswith("data:")] == []
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_the_marks_lie_on_the_words_in_a_browser(pages, offline, tmp_path, browser):
     ranking = rerank(QUESTION, [page.text for page in pages], offline, top_n=1)
     path = page_report(ranking, pages).save(tmp_path / "report.html")
-    browser = Browser(tmp_path / "profile")
-    try:
-        browser.call("Emulation.setDeviceMetricsOverride", width=1000, height=1600, deviceScaleFactor=1, mobile=False)
-        browser.open(path)
-        browser.screenshot(tmp_path / "marked.png")
-        rectangle = "(r => [r.left, r.top, r.right, r.bottom])({}.getBoundingClientRect())"
-        page = browser.run(rectangle.format("document.querySelector('.ll-page')"))
-        marks = [
-            browser.run(rectangle.format(f"document.querySelectorAll('.ll-here')[{i}]"))
-            for i in range(browser.run("document.querySelectorAll('.ll-here').length"))
-        ]
-        seen = np.asarray(Image.open(tmp_path / "marked.png").convert("RGB")).astype(int)
-        dark = seen.sum(axis=2) < 300
-        everywhere = dark[int(page[1]) + 3 : int(page[3]) - 3, int(page[0]) + 3 : int(page[2]) - 3].sum()
-        under = sum(dark[round(t) : round(b), round(x) : round(r)].sum() for x, t, r, b in marks)
-        evidence = sum(len(span.text) for span in ranking[0].evidence)
-        assert under / everywhere == pytest.approx(evidence / len(pages[0].text), abs=0.12)
-        for left, top, right, bottom in marks:  # yellow, with ink
-            inside = seen[round(top) + 1 : round(bottom) - 1, round(left) + 1 : round(right) - 1]
-            assert np.median(inside[:, :, 2]) < 130
-            assert (inside.sum(axis=2) < 300).any()
+    browser.open(path)
+    browser.screenshot(tmp_path / "marked.png")
+    page = browser.run(RECTANGLE.format("document.querySelector('.ll-page')"))
+    marks = [
+        browser.run(RECTANGLE.format(f"document.querySelectorAll('.ll-here')[{i}]"))
+        for i in range(browser.run("document.querySelectorAll('.ll-here').length"))
+    ]
+    seen = np.asarray(Image.open(tmp_path / "marked.png").convert("RGB")).astype(int)
+    dark = seen.sum(axis=2) < 300
+    everywhere = dark[int(page[1]) + 3 : int(page[3]) - 3, int(page[0]) + 3 : int(page[2]) - 3].sum()
+    under = sum(dark[round(t) : round(b), round(x) : round(r)].sum() for x, t, r, b in marks)
+    evidence = sum(len(span.text) for span in ranking[0].evidence)
+    assert under / everywhere == pytest.approx(evidence / len(pages[0].text), abs=0.12)
+    for left, top, right, bottom in marks:  # yellow, with ink
+        inside = seen[round(top) + 1 : round(bottom) - 1, round(left) + 1 : round(right) - 1]
+        assert np.median(inside[:, :, 2]) < 130
+        assert (inside.sum(axis=2) < 300).any()
 
-        browser.run(
-            "[...document.querySelectorAll('.ll-onpages button')].find(b => b.textContent === 'changed').click()"
-        )
-        won = browser.run("[...document.querySelectorAll('.ll-page .ll-won')].map(e => Number(e.dataset.word))")
-        words = re.findall(r"\w+", pages[0].text)
-        assert [words[i] for i in won] == ["changed"]
-        assert browser.run("document.querySelector('.ll-here').hidden")
-        assert [one for one in browser.complaints() if not one.startswith("data:")] == []
-    finally:
-        browser.close()
+    browser.run("[...document.querySelectorAll('.ll-onpages button')].find(b => b.textContent === 'changed').click()")
+    won = browser.run("[...document.querySelectorAll('.ll-page .ll-won')].map(e => Number(e.dataset.word))")
+    words = re.findall(r"\w+", pages[0].text)
+    assert [words[i] for i in won] == ["changed"]
+    assert browser.run("document.querySelector('.ll-here').hidden")
+    assert [one for one in browser.complaints() if not one.startswith("data:")] == []

@@ -10,6 +10,15 @@
       for (const cite of citing(item)) cite.parentElement.classList.toggle("ll-on", on);
     };
 
+    // A page opens at the sentence that is cited from it. Where it has no height, being hidden, it stays still.
+    const place = (frame) => {
+      const page = frame.firstElementChild;
+      if (!page.offsetHeight) return;
+      frame.classList.add("ll-live");
+      frame.scrollTop = Number(frame.dataset.at) * page.offsetHeight;
+    };
+    root.querySelectorAll(".ll-window").forEach(place);
+
     // On the document: what the pointer shows has no focus, and Escape must close that, too.
     document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
     root.addEventListener("focusin", open);
@@ -23,6 +32,7 @@
       if (!target) return;
       event.preventDefault();
       if (!target.matches("a")) target.tabIndex = -1;
+      target.querySelectorAll(".ll-window").forEach(place);
       target.focus({ preventScroll: true });
       target.scrollIntoView({ block: "center" });
     });

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from latelens.attribution import Attribution, Citation, Claim, Label
 from latelens.pages.files import PageFiles
+from latelens.pages.page import Page
 from latelens.refusals import check_is
 from latelens.render.html.escaping import escape
 from latelens.render.html.page import resource, whole_page, write_page
-from latelens.render.html.page_pictures import strip
+from latelens.render.html.page_pictures import caption, draw, jpeg, window
 from latelens.render.labels import (
     LABELS,
     NO_PROOF,
@@ -30,7 +31,8 @@ from latelens.render.labels import (
 
 _TITLE_LENGTH = 60
 _UNCITED_SHOWN = 20
-_PICTURES = 12
+# Pages that are drawn, some 200 KB each.
+_PAGES = 8
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def answer_report(attribution: Attribution, *, files: PageFiles | None = None) -
     closes what a mark shows and that a source under the pointer shows its claims.
 
     With `files`, ``PageFiles(["docs/"])``, each cited sentence whose source is a PDF or an image there is also shown
-    on its page, marked: the first twelve.
+    on its page, marked: the page is open at the sentence and can be scrolled. The first eight pages are drawn, each
+    once; of the others it is said where on the page the sentence stands.
     """
     check_is("attribution", attribution, Attribution, "an Attribution, as attribute gives it")
     return AnswerReport(attribution, files)
@@ -72,14 +75,15 @@ def answer_report(attribution: Attribution, *, files: PageFiles | None = None) -
 def show_answer(attribution: Attribution, files: PageFiles | None = None) -> str:
     """Everything in one element: style, answer, sources and script; any number of them can share a page."""
     piece = _Piece(attribution, files)
+    sources = piece.sources()
     lines = (
         '<section class="latelens ll-answer" data-format="answer-1" aria-label="Answer with its sources">',
-        f"<style>{resource('report.css')}{resource('answer.css')}{resource('pages.css') if files else ''}</style>",
+        f"<style>{resource('report.css')}{resource('answer.css')}{piece.pictures()}</style>",
         piece.tally(),
         f'<p class="ll-legend">{NO_PROOF}</p>',
         f'<div class="ll-text" dir="{_direction(attribution.answer)}">{"".join(piece.answer())}</div>',
         piece.to_check(),
-        piece.sources(),
+        sources,
         piece.meanings(),
         f"<script>{resource('answer.js')}</script>",
         "</section>",
@@ -98,6 +102,7 @@ class _Piece:
         self._prefix = f"ll-{hashlib.sha256(said).hexdigest()[:12]}"  # outputs of one page must not share ids
         self._cards = 0
         self._first: set[int] = set()
+        self._drawn: dict[str, tuple[str, str]] = {}  # of a page's id: the class that has its picture, the picture
 
     def tally(self) -> str:
         """How many claims have each label."""
@@ -182,22 +187,44 @@ class _Piece:
         where = f"{escape(citation.source_id)}, " if citation.source_id and citation.title else ""
         shown = escape(address) if address else ""
         way = f'<a rel="noopener noreferrer nofollow" target="_blank" href="{shown}">{shown}</a>' if address else ""
+        # The line ends of a page are shown by its picture.
+        shown_below = self._on_page(citation)
+        flow = ' class="ll-flow"' if shown_below else ""
         back = f'<a role="doc-backlink" aria-label="mark {number}" href="#{self._prefix}-m{number}">[{number}]</a>'
         return (
             f'<li id="{self._prefix}-s{number}" data-n="{number}">{back} <span class="ll-where">{self._name(citation)}'
             f'</span> <span class="ll-soft"><bdi>{where}</bdi>{escape(position(citation))}</span>'
-            f'<blockquote dir="auto">{escape(citation.cited_text)}</blockquote>'
-            f"{self._on_page(number, citation)}{way}</li>"
+            f'<blockquote dir="auto"{flow}>{escape(citation.cited_text)}</blockquote>'
+            f"{shown_below}{way}</li>"
         )
 
-    def _on_page(self, number: int, citation: Citation) -> str:
-        """The part of the page where the sentence stands, with a mark over it; empty where that is not known."""
+    def pictures(self) -> str:
+        """The style of the pages that were drawn: each picture once, however many sentences are shown on it."""
+        if self._files is None:
+            return ""
+        rules = (f".latelens .{name}{{background-image:url({address})}}" for name, address in self._drawn.values())
+        return resource("pages.css") + "".join(rules)
+
+    def _on_page(self, citation: Citation) -> str:
+        """The page, open where the sentence stands, with a mark over it; empty where that is not known."""
         source = self._attribution.sources[citation.source_index]
-        if self._files is None or source.file is None or number > _PICTURES:
+        if self._files is None or source.file is None or citation.key is not None:
             return ""
         place = self._files.find(source.file, source.text, citation.source_start, citation.source_end)
         pages = self._files.pages(source.file.path)
-        return "" if place is None or pages is None else strip(pages[place.page - 1], citation.cited_text, place.boxes)
+        if place is None or pages is None:
+            return ""
+        page = pages[place.page - 1]
+        drawn = self._picture(page)
+        said = citation.cited_text
+        return window(page, drawn, said, place.boxes) if drawn else f"<figure>{caption(page, place.boxes)}</figure>"
+
+    def _picture(self, page: Page) -> str:
+        """The class that has the page's picture; empty where as many as may be are drawn."""
+        if page.id not in self._drawn and len(self._drawn) < _PAGES:
+            name = f"{self._prefix}-p{len(self._drawn) + 1}"
+            self._drawn[page.id] = name, jpeg(draw(page))
+        return self._drawn.get(page.id, ("", ""))[0]
 
     def _name(self, citation: Citation) -> str:
         sources = self._attribution.sources

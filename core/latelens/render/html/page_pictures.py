@@ -17,6 +17,8 @@ _MAX_PIXELS = 1_200_000
 _DPI, _QUALITY = 110, 72
 # White space around what is cut out of a page, and above and below a strip, as a share of its width and height.
 _MARGIN_X, _MARGIN_Y, _STRIP = 0.03, 0.02, 0.1
+# Share of a page's height that a window shows at most.
+_HIGHEST = 0.5
 # Boxes are written in these parts of a page.
 PARTS = 10_000
 
@@ -53,24 +55,28 @@ def cutting(picture: Any, page: Page, said: str, boxes: Sequence[Box]) -> str:
     left, top, right, bottom = around(boxes)
     wide = (left - _MARGIN_X, top - _MARGIN_Y, right + _MARGIN_X, bottom + _MARGIN_Y)
     piece = picture.crop(in_pixels(wide, picture.width, picture.height))
-    return f'<figure><img alt="{escape(said)}" src="{jpeg(piece)}">{_caption(page, boxes)}</figure>'
+    return f'<figure><img alt="{escape(said)}" src="{jpeg(piece)}">{caption(page, boxes)}</figure>'
 
 
-def strip(page: Page, said: str, boxes: Sequence[Box]) -> str:
-    """The page from a little above some boxes to a little below them, at full width, with marks over them."""
-    picture = draw(page)
+def window(page: Page, drawn: str, said: str, boxes: Sequence[Box]) -> str:
+    """The whole page behind a window as wide as it, which shows what stands a little above and below some boxes.
+
+    `drawn` is the class of an element whose background is the page's picture. A script, `answer.js`, lets the window
+    be scrolled; without it the window stands where it is.
+    """
     _, top, _, bottom = around(boxes)
-    low, high = (
-        max(0, int((top - _STRIP) * picture.height)),
-        min(picture.height, int((bottom + _STRIP) * picture.height)),
+    low, high = max(0.0, top - _STRIP), min(1.0, bottom + _STRIP)
+    high = min(high, low + _HIGHEST)
+    width, height = page.width, page.height
+    name = escape(f"page {page.label}")
+    marks = "".join(mark(box, said) for box in boxes)
+    shown = f"aspect-ratio:{width:.2f}/{height:.2f};margin-top:{-100 * low * height / width:.3f}%"
+    return (
+        f'<figure><div class="ll-window" tabindex="0" role="region" aria-label="{name}" data-at="{low:.4f}" '
+        f'style="aspect-ratio:{width:.2f}/{(high - low) * height:.2f}">'
+        f'<div class="ll-page {drawn}" role="img" aria-label="{name}" style="{shown}">{marks}</div></div>'
+        f"{caption(page, boxes)}</figure>"
     )
-    piece = picture.crop((0, low, picture.width, high))
-    moved = [
-        (a, (b * picture.height - low) / piece.height, c, (d * picture.height - low) / piece.height)
-        for a, b, c, d in boxes
-    ]
-    shown = marked(piece, said, "".join(mark(box, said) for box in moved))
-    return f"<figure>{shown}{_caption(page, boxes)}</figure>"
 
 
 def jpeg(picture: Any) -> str:
@@ -80,5 +86,6 @@ def jpeg(picture: Any) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
-def _caption(page: Page, boxes: Sequence[Box]) -> str:
+def caption(page: Page, boxes: Sequence[Box]) -> str:
+    """Which page, and where on it, some boxes are."""
     return f"<figcaption>page {escape(page.label)}, {in_words(around(boxes))}</figcaption>"

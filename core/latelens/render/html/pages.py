@@ -176,4 +176,4 @@ def _article(view: _View, text: TextOnPage) -> str:
     score = f'<span class="ll-score">score {view.item.score:.2f}</span>'
     shown = marked(picture, view.name, marks)
     cutout = f'<div class="ll-cuts">{cuts}{note}</div>' if cuts or note else ""
-    return f'<article><h3><bdi>{escape(title)}</bdi>{score}</h3><div class="ll-both">{shown}{cutout}</div></article>'
+    return f'<article><h3><bdi>{escape(title)}</bdi>{score}</h3><div class="ll-both">{cutout}{shown}</div></article>'

@@ -93,6 +93,8 @@ def _draw(
     for places, value, is_best in zip(boxes, similarity, won, strict=True):
         for left, top, right, bottom in places:
             shape = ((left, top), right - left, bottom - top)
-            panel.add_patch(Rectangle(*shape, facecolor=drawing.COLOURS(colours(value)), alpha=0.55, linewidth=0))
+            # The pale colours of low similarity would veil the words.
+            alpha = 0.1 + 0.5 * float(np.clip(colours(value), 0, 1))
+            panel.add_patch(Rectangle(*shape, facecolor=drawing.COLOURS(colours(value)), alpha=alpha, linewidth=0))
             if is_best:
                 panel.add_patch(Rectangle(*shape, fill=False, edgecolor=drawing.BLUE, linewidth=1.4, gid="won"))
