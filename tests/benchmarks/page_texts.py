@@ -1,7 +1,7 @@
 """The text of each page of PDFs by programs that are no dependency of latelens, for `pages.py --texts`.
 
     python -m venv elsewhere
-    elsewhere/bin/pip install pymupdf pypdfium2 docling-parse "unstructured[pdf]"
+    elsewhere/bin/pip install pymupdf pypdfium2 docling-parse pdfminer.six
     elsewhere/bin/python tests/benchmarks/page_texts.py --data ../shared/data/pdfs --out texts.jsonl
 
 It imports nothing of latelens and takes what is installed: run it in an environment of its own. PyMuPDF is AGPL:
@@ -46,21 +46,20 @@ def by_docling_parse(path: Path) -> Iterator[tuple[int, str]]:
         yield number, "\n".join(cell.text for cell in page.iterate_cells(unit_type=TextCellUnit.LINE))
 
 
-def by_unstructured(path: Path) -> Iterator[tuple[int, str]]:
-    """Its elements by the fast strategy, which needs no model, as LangChain's UnstructuredLoader gives them."""
-    from unstructured.partition.pdf import partition_pdf
+def by_pdfminer(path: Path) -> Iterator[tuple[int, str]]:
+    """As LangChain's PDFMinerLoader gives it; unstructured's fast strategy reads with it."""
+    from pdfminer.high_level import extract_pages
+    from pdfminer.layout import LTTextContainer
 
-    pages: dict[int, list[str]] = {}
-    for element in partition_pdf(str(path), strategy="fast"):
-        pages.setdefault(element.metadata.page_number, []).append(element.text)
-    yield from ((number, "\n\n".join(texts)) for number, texts in pages.items())
+    for number, page in enumerate(extract_pages(path), start=1):
+        yield number, "\n".join(part.get_text() for part in page if isinstance(part, LTTextContainer))
 
 
 PROGRAMS: dict[str, Callable[[Path], Iterator[tuple[int, str]]]] = {
     "PyMuPDF": by_pymupdf,
     "pypdfium2": by_pypdfium2,
     "docling-parse": by_docling_parse,
-    "unstructured": by_unstructured,
+    "pdfminer": by_pdfminer,
 }
 
 

@@ -88,8 +88,7 @@ def _run(parsed: argparse.Namespace) -> int:
         for option, write in _WRITERS.items():
             target = getattr(parsed, option)
             if target is not None:
-                write(hits, target)
-                _say(f"wrote {target}")
+                _say(f"wrote {write(hits, target)}")
     return FOUND
 
 

@@ -134,15 +134,16 @@ def _is_same(source: str, target: str) -> bool:
     return os.path.samestat(found, Path(target).stat())
 
 
-def write_plot(hits: Sequence[Finding], target: str) -> None:
-    """Draw the best passage against the question."""
+def write_plot(hits: Sequence[Finding], target: str) -> str:
+    """Draw the best passage against the question, and say what was written."""
     from latelens.render import plot
 
     plot.plot_similarity(hits[0].ranked.explanation).savefig(target, dpi=150, bbox_inches="tight")
+    return target
 
 
-def write_html(hits: Sequence[Finding], target: str) -> None:
-    """Write a report on all passages, with pictures of their pages where they have any."""
+def write_html(hits: Sequence[Finding], target: str) -> str:
+    """Write a report on all passages, with pictures of their pages where they have any, and say what was written."""
     from latelens.render.html.pages import page_report
     from latelens.render.html.ranking import report
 
@@ -152,6 +153,7 @@ def write_html(hits: Sequence[Finding], target: str) -> None:
         page_report(ranked, pages, names=names).save(target)
     else:
         report(ranked, names=names).save(target)
+    return target
 
 
 def _page_of(passage: Passage) -> Page | None:
@@ -160,8 +162,10 @@ def _page_of(passage: Passage) -> Page | None:
     return passage.file.paper[number - 1] if number and passage.file.name != STDIN else None
 
 
-def write_pdf(hits: Sequence[Finding], target: str) -> None:
+def write_pdf(hits: Sequence[Finding], target: str) -> str:
     """Write a copy of the PDF that the best passage is from, with the evidence of all its passages marked.
+
+    It is said what was written, and which other PDFs passages are from: a copy shows one.
 
     Raises
     ------
@@ -172,9 +176,10 @@ def write_pdf(hits: Sequence[Finding], target: str) -> None:
     """
     from latelens.pages.marking import PdfMark, write_marks
 
-    paper = next((hit.passage.file for hit in hits if hit.passage.file.paper and hit.passage.file.name != STDIN), None)
-    if paper is None:
+    papers = [hit.passage.file for hit in hits if hit.passage.file.paper and hit.passage.file.name != STDIN]
+    if not papers:
         raise ValueError("--pdf marks passages of a PDF file, and none of those found is from one")
+    paper = papers[0]
     query = hits[0].ranked.explanation.query.text
     marks = []
     for rank, hit in enumerate(hits, start=1):
@@ -185,3 +190,6 @@ def write_pdf(hits: Sequence[Finding], target: str) -> None:
                 comment = f"{query}{answers}\nscore {span.score:.2f}, result {rank}"
                 marks.append(PdfMark(place, f"{rank}. {span.text}", comment, rank - 1))
     write_marks(paper.paper, marks, target, heading=f"Evidence: {query}")
+    others = list(dict.fromkeys(file.name for file in papers if file is not paper))
+    rest = f"; not in it: what was found in {', '.join(others)}" if others else ""
+    return f"{target}, a marked copy of {paper.name}{rest}"

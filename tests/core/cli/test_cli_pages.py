@@ -50,6 +50,19 @@ def test_a_marked_copy_is_written(capsys):
     assert reader.outline[0].title == "Evidence: eat grass"
 
 
+def test_of_several_pdfs_the_best_is_marked_and_the_others_are_named(capsys):
+    Path("other.pdf").write_bytes(made_pdf(column("Sheep eat grass, too.")))
+    Path("third.pdf").write_bytes(made_pdf(column("Goats eat the grass of others.")))
+    Path("notes.txt").write_text("Cows eat grass as well.")
+    assert (
+        main(["herds eat grass every day", "manual.pdf", "other.pdf", "third.pdf", "notes.txt", "--pdf", "m.pdf"]) == 0
+    )
+    said = capsys.readouterr().err
+    assert "wrote m.pdf, a marked copy of manual.pdf; not in it: what was found in " in said
+    assert sorted(said.split("found in ")[1].strip().split(", ")) == ["other.pdf", "third.pdf"]
+    assert "Herds" in PdfReader("m.pdf").pages[1].extract_text()
+
+
 def test_the_report_has_pictures_of_the_pages():
     assert main(["eat grass", "manual.pdf", "-n", "1", "--html", "report.html"]) == 0
     report = Path("report.html").read_text(encoding="utf-8")

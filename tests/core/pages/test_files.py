@@ -13,9 +13,6 @@ FIRST = "In spring the valve is checked by two people. It takes an hour."
 SECOND = "In autumn the pump is checked by three people. It takes a whole day."
 THIRD = "In winter the plant rests and nothing is checked at all. It takes months."
 
-DOCLING = {"doc_items": [{"prov": [{"page_no": 3}, {"page_no": 2}]}]}
-ODD = {"doc_items": [None, {"prov": None}, {"prov": [{"page_no": "x"}]}]}
-
 
 @pytest.mark.parametrize(
     ("metadata", "expected"),
@@ -24,6 +21,12 @@ ODD = {"doc_items": [None, {"prov": None}, {"prov": [{"page_no": "x"}]}]}
         ({"source": "a.pdf", "file_path": "/x/a.pdf", "page": 0}, FilePage("/x/a.pdf", 0)),
         ({"source": "a.pdf", "page_number": 7, "filename": "a.pdf"}, FilePage("a.pdf", 6)),  # Unstructured
         ({"file_name": "a.pdf", "page_label": "iv"}, FilePage("a.pdf", None, "iv")),  # LlamaIndex
+        # What loaders wrote of the third page of a PDF, which calls it 1: langchain-community 0.4.2, in whose PyMuPDF,
+        # PDFPlumber and PyPDFium2 loaders the label is missing, and llama-index-readers-file 0.7.0.
+        ({"source": "/x/a.pdf", "total_pages": 5, "page": 2, "page_label": "1"}, FilePage("/x/a.pdf", 2)),
+        ({"source": "/x/a.pdf", "file_path": "/x/a.pdf", "total_pages": 5, "page": 2}, FilePage("/x/a.pdf", 2)),
+        ({"page_label": "1", "file_name": "a.pdf"}, FilePage("a.pdf", None, "1")),  # PDFReader
+        ({"total_pages": 5, "file_path": "/x/a.pdf", "source": "3"}, FilePage("/x/a.pdf", 2)),  # PyMuPDFReader
         ({"file_path": "/x/a.PDF", "source": "7", "total_pages": 9}, FilePage("/x/a.PDF", 6)),
         (
             {"source": "a.pdf", "dl_meta": {"doc_items": [{"prov": [{"page_no": 3}, {"page_no": 2}]}]}},

@@ -6,12 +6,14 @@ import io
 
 import pypdfium2
 import pytest
+from made_layouts import KINDS
 from made_pdfs import column, locked, made_pdf, turned
 from pypdf import PdfReader
 from pypdfium2 import raw
 
 from latelens import Source, attribute, rerank
 from latelens.pages import open_pages
+from latelens.pages.skeleton import skeleton
 from latelens.render.pdf import highlight
 
 TEXTS = (
@@ -63,6 +65,41 @@ def test_the_text_under_a_mark_is_the_evidence(tmp_path, offline, rotation):
     assert [mark.place.page for mark in done.marks] == [page for page, _ in wanted]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["rotated 90 and cropped", "rotated 180 and cropped", "rotated 270 and cropped", "hebrew", "arabic", "ligatures"],
+)
+def test_the_text_under_a_mark_is_the_evidence_in_layouts_of_all_kinds(tmp_path, kind):
+    path = tmp_path / "made.pdf"
+    path.write_bytes(KINDS[kind](8).data)
+    page = open_pages(path)[0]
+    spans = [(page.words[i].start, page.words[i + 14].end) for i in (20, 50)]
+    evidence = [{"start": a, "end": b, "score": 0.5, "query_words": []} for a, b in spans]
+    carried = {"version": 1, "query": QUESTION, "evidence": evidence}
+    chunk = {"page_content": page.text, "metadata": {"source": str(path), "page": 0, "latelens": carried}}
+    done = highlight(path, [chunk], tmp_path / "out.pdf")
+    notes = annotations(done.path)
+    for (number, note), (start, end), seen in zip(notes, spans, quads_of(done.path, 1), strict=True):
+        quads = [float(value) for value in note["/QuadPoints"]]
+        assert seen == pytest.approx(quads, abs=0.01)
+        assert skeleton(read_back(done.path, number, quads)).text == skeleton(page.text[start:end]).text
+
+
+def quads_of(path, number):
+    """The corners of each annotation of a page as PDFium reads them."""
+    document = pypdfium2.PdfDocument(path)
+    page, quad, found = document[number - 1], raw.FS_QUADPOINTSF(), []
+    for i in range(raw.FPDFPage_GetAnnotCount(page)):
+        seen, corners = raw.FPDFPage_GetAnnot(page, i), []
+        for j in range(raw.FPDFAnnot_CountAttachmentPoints(seen)):
+            assert raw.FPDFAnnot_GetAttachmentPoints(seen, j, quad)
+            corners += [quad.x1, quad.y1, quad.x2, quad.y2, quad.x3, quad.y3, quad.x4, quad.y4]
+        raw.FPDFPage_CloseAnnot(seen)
+        found.append(corners)
+    document.close()
+    return found
+
+
 def test_a_mark_says_why_and_viewers_agree_where_it_is(tmp_path, offline, manual):
     ranking = rerank(QUESTION, TEXTS, offline, top_n=1)
     done = highlight(manual, ranking, tmp_path / "out.pdf")
@@ -72,17 +109,7 @@ def test_a_mark_says_why_and_viewers_agree_where_it_is(tmp_path, offline, manual
     assert note["/Contents"].startswith(f"{QUESTION}\nanswers: ")
     assert note["/Contents"].endswith(f"\nscore {span.score:.2f}, result 1")
 
-    document = pypdfium2.PdfDocument(done.path)
-    page = document[number - 1]
-    seen = raw.FPDFPage_GetAnnot(page, 0)
-    assert raw.FPDFAnnot_GetSubtype(seen) == raw.FPDF_ANNOT_HIGHLIGHT
-    quad = raw.FS_QUADPOINTSF()
-    for i in range(raw.FPDFAnnot_CountAttachmentPoints(seen)):
-        assert raw.FPDFAnnot_GetAttachmentPoints(seen, i, quad)
-        read = [quad.x1, quad.y1, quad.x2, quad.y2, quad.x3, quad.y3, quad.x4, quad.y4]
-        assert read == pytest.approx([float(value) for value in note["/QuadPoints"][8 * i : 8 * i + 8]], abs=0.01)
-    raw.FPDFPage_CloseAnnot(seen)
-    document.close()
+    assert quads_of(done.path, number)[0] == pytest.approx([float(value) for value in note["/QuadPoints"]], abs=0.01)
 
 
 def test_a_mark_colours_the_words_and_nothing_else(tmp_path, offline, manual):
