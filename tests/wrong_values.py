@@ -77,6 +77,11 @@ class Call:
         return self.name
 
 
+def always(value: Any) -> Callable[[], Any]:
+    """Makes a value that no call changes."""
+    return lambda: value
+
+
 def cases(calls: list[Call]) -> list[Any]:
     """For `pytest.mark.parametrize`: each argument of each call."""
     return [
@@ -107,6 +112,8 @@ def _problem(call: Callable[..., Any], arguments: Mapping[str, Any], value: Any)
         last = traceback.extract_tb(error.__traceback__)[-1]
         if not any(Path(last.filename).is_relative_to(source) for source in SOURCES):
             return f"{Path(last.filename).name} raised {_said(error)}"
+        if not (last.line or "").startswith("raise "):
+            return f"an operation of ours raised {_said(error)} at {Path(last.filename).name}:{last.lineno}"
         return None if _names(str(error), value) else f"does not name the value: {_said(error)}"
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.patches import PatchGrid
+from latelens.refusals import check_is
 
 NO_SPAN = (-1, -1)
 
@@ -124,6 +125,8 @@ class TokenEmbeddings:
     page: PatchGrid | None = None
 
     def __post_init__(self) -> None:
+        check_is("text", self.text, str, "a str")
+        check_is("tokens", self.tokens, tuple, "a tuple of str")
         n = len(self.tokens)
         _check("vectors", self.vectors, np.float32, (n, None))
         _check("spans", self.spans, np.int32, (n, 2))

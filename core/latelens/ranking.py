@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 from latelens.encoders import Encoder
@@ -14,7 +13,7 @@ from latelens.explanation.matches import Explanation
 from latelens.explanation.matches import explain as explain_score
 from latelens.explanation.relevance import relevance as relevance_of
 from latelens.explanation.results import ExplainMode, Ranked, Ranking
-from latelens.refusals import check_count, check_is, check_number, check_texts, described, shown
+from latelens.refusals import check_count, check_is, check_number, check_texts, described, shown, warn_caller
 from latelens.text.characters import is_visible
 
 
@@ -71,10 +70,9 @@ def rerank(
     if not len(documents):
         return Ranking()
     if not is_visible(query):
-        warnings.warn(
+        warn_caller(
             f"the query {query!r:.40} has no visible text, so scores rest on control tokens alone and there is no "
-            "evidence; pass the user's question",
-            stacklevel=2,
+            "evidence; pass the user's question"
         )
     explanations = _explanations(query, documents, cached(encoder, cache), show_progress=show_progress)
     return rank_explained(

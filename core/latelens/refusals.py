@@ -6,7 +6,7 @@ import math
 import reprlib
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _OURS = {"latelens", "langchain_latelens", "llama_index_latelens"}
@@ -59,6 +59,12 @@ def check_is(
         raise TypeError(f"{name} must be {called}, got {described(value)}{next_step}")
 
 
+def check_several(name: str, items: object, called: str) -> None:
+    """Refuse what gives no items one by one, and a text or a mapping, which would give its letters or keys."""
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise TypeError(f"{name} must be several {called}, as in a list, got {described(items)}")
+
+
 def check_texts(name: str, texts: Sequence[str]) -> None:
     """Refuse one text in place of several, whose characters would be taken for texts, and what are no texts."""
     if isinstance(texts, str):
@@ -70,8 +76,10 @@ def check_texts(name: str, texts: Sequence[str]) -> None:
             raise TypeError(f"{name}[{i}] must be a str, got {described(text)} in {described(texts)}")
 
 
-def check_number(name: str, value: object, least: float = -math.inf, most: float = math.inf) -> None:
-    """Refuse what is no finite number from `least` to `most`."""
+def check_number(
+    name: str, value: object, least: float = -math.inf, most: float = math.inf, *, none: str = " or None"
+) -> None:
+    """Refuse what is no finite number from `least` to `most`; `none` is empty where None means nothing."""
     if (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -80,13 +88,32 @@ def check_number(name: str, value: object, least: float = -math.inf, most: float
     ):
         return
     if isinstance(value, bool | bytes | str) or not hasattr(value, "__float__") or getattr(value, "shape", None):
-        raise TypeError(f"{name} must be a number or None, got {described(value)}")
+        raise TypeError(f"{name} must be a number{none}, got {described(value)}")
     if not (hasattr(value, "dtype") and math.isfinite(float(value)) and least <= value <= most):  # type: ignore[operator]
-        between = "a finite number" if least == -math.inf else f"between {least:g} and {most:g}"
-        raise ValueError(f"{name} must be {between} or None, got {shown(value)}")
+        raise ValueError(f"{name} must be {_range(least, most)}{none}, got {shown(value)}")
+
+
+def _range(least: float, most: float) -> str:
+    if most < math.inf:
+        return f"between {least:g} and {most:g}"
+    return "a finite number" if least == -math.inf else f"a finite number of at least {least:g}"
+
+
+def check_one_of(name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse what is none of the choices, whatever it is: an array compares with nothing, and True is no 1.
+
+    >>> check_one_of("mode", "sparse", ["dense", "hybrid"])
+    Traceback (most recent call last):
+    ValueError: mode must be 'dense' or 'hybrid', got 'sparse'
+    """
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        *some, last = map(repr, choices)
+        raise ValueError(f"{name} must be {', '.join(some)} or {last}, got {shown(value)}")
 
 
 def check_count(name: str, value: int) -> None:
-    """Refuse what is no int of at least 1."""
+    """Refuse what is no int of at least 1, or counts more than a machine can hold."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be an int of at least 1, got {shown(value)}")
+    if value > sys.maxsize:
+        raise ValueError(f"{name} must be an int of at most {sys.maxsize}, got {shown(value)}")

@@ -18,6 +18,7 @@ from latelens.attribution.citations import Attribution, Claim, Source
 from latelens.bridge.arguments import check_type, listed
 from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.metadata import KEY
+from latelens.refusals import described
 
 
 def attach_citations(
@@ -103,7 +104,7 @@ def cite(
     if isinstance(message, str):
         message = AIMessage(content=message)
     if not isinstance(message, AIMessage):
-        raise TypeError(f"citations need an AIMessage or a text, got {type(message).__name__}: {message!r:.80}")
+        raise TypeError(f"citations need an AIMessage or a text, got {described(message)}")
     plain: Any = message_chunk_to_message(message)
     whole: AIMessage = bare(plain)
     blocks = standard_blocks(whole)

@@ -12,6 +12,7 @@ from latelens.attribution.citations import Source
 from latelens.bridge.arguments import check_many
 from latelens.bridge.parents import START_KEY
 from latelens.bridge.sources import source_of
+from latelens.refusals import described
 
 
 def to_sources(items: Iterable[Any], metadata_keys: Sequence[str] = ()) -> list[Source]:
@@ -70,8 +71,7 @@ def _sources(item: Any, keys: Sequence[str]) -> Iterator[Source]:
             yield from _sources(inner, keys)
     else:
         raise TypeError(
-            f"a source must be a Document, a dict of one, a ToolMessage, a text or a Source, "
-            f"got {type(item).__name__}: {item!r:.80}"
+            f"a source must be a Document, a dict of one, a ToolMessage, a text or a Source, got {described(item)}"
         )
 
 

@@ -20,6 +20,7 @@ from latelens.bridge.boxes import per_mille
 from latelens.bridge.metadata import KEY
 from latelens.interchange import from_json, to_json
 from latelens.interchange.stand_ins import fits
+from latelens.refusals import described
 from llama_index_latelens.sources import EvidenceCollector, SourceLike, to_sources
 from llama_index_latelens.streaming import cite_async_stream, cite_stream
 
@@ -183,7 +184,7 @@ def _readable(response: Any) -> Answered | Streamed:
         what = "; pass the text that makes claims, and the nodes" if isinstance(response, PydanticResponse) else ""
         raise TypeError(
             "citations need a Response, StreamingResponse, AsyncStreamingResponse, AgentChatResponse, AgentOutput, "
-            f"ChatResponse, ChatMessage or text, got {type(response).__name__}: {response!r:.80}{what}"
+            f"ChatResponse, ChatMessage or text, got {described(response)}{what}"
         )
     return response
 

@@ -10,6 +10,7 @@ from llama_index.core.vector_stores.types import FilterCondition, FilterOperator
 
 from latelens.index.filters import AllOf, Comparison, Condition, Not, parse_filter
 from latelens.index.protocol import Filter
+from latelens.refusals import described, shown
 
 _OPERATORS = {
     FilterOperator.EQ: "$eq",
@@ -48,7 +49,7 @@ def to_filter(filters: MetadataFilters | Filter | None) -> Filter | None:
     if filters is None or isinstance(filters, Mapping):
         return filters
     if not isinstance(filters, MetadataFilters):
-        raise TypeError(f"filters must be MetadataFilters or a dict, got {type(filters).__name__}: {filters!r:.80}")
+        raise TypeError(f"filters must be MetadataFilters or a dict, got {described(filters)}")
     if not filters.filters:
         return None
     parts = [_one(part) for part in filters.filters]
@@ -83,7 +84,7 @@ def _one(part: MetadataFilter | MetadataFilters) -> Filter:
             return {"$or": found} if found else _NOTHING
         return {"$and": [{part.key: {"$exists": True}}, _opposite(_equal(part.key, [None])), *found]}
     if isinstance(part.value, list):
-        raise ValueError(f"{part.operator.value!r} on {part.key!r} takes one value, got {part.value!r:.80}; use 'in'")
+        raise ValueError(f"{part.operator.value!r} on {part.key!r} takes one value, got {shown(part.value)}; use 'in'")
     if part.value is None and part.operator != FilterOperator.CONTAINS:
         return _NOTHING
     return _of_value(part.key, part.operator, part.value)
@@ -96,7 +97,7 @@ def _of_value(key: str, asked: FilterOperator, value: Any) -> Filter:
         return _containing(key, value)
     if asked in (FilterOperator.TEXT_MATCH, FilterOperator.TEXT_MATCH_INSENSITIVE):
         if not isinstance(value, str):
-            raise ValueError(f"{asked.value!r} on {key!r} takes a str, got {value!r:.80}")
+            raise ValueError(f"{asked.value!r} on {key!r} takes a str, got {shown(value)}")
         named = "$contains" if asked == FilterOperator.TEXT_MATCH else "$icontains"
         return {key: {named: value, "$is_list": False}}
     ordered: list[Filter] = [{key: {_OPERATORS[asked]: value}}]
@@ -122,7 +123,7 @@ def _opposite(filter: Filter) -> Filter:
 
 def _listed(part: MetadataFilter) -> list[Any]:
     if not isinstance(part.value, list):
-        raise ValueError(f"{part.operator.value!r} on {part.key!r} takes a list of values, got {part.value!r:.80}")
+        raise ValueError(f"{part.operator.value!r} on {part.key!r} takes a list of values, got {shown(part.value)}")
     return list(part.value)
 
 

@@ -13,6 +13,7 @@ from llama_index.core.tools import ToolOutput
 from latelens.attribution import Source
 from latelens.bridge.arguments import check_many
 from latelens.bridge.sources import source_of
+from latelens.refusals import described
 from latelens.text.sentences import split_sentences
 from llama_index_latelens.evidence import EXCLUDED
 from llama_index_latelens.model_written import is_by_model
@@ -53,9 +54,7 @@ def to_source(found: SourceLike, metadata_mode: MetadataMode = MetadataMode.NONE
         return _from_dict(found, metadata_mode)
     node = found.node if isinstance(found, NodeWithScore) else found
     if not isinstance(node, BaseNode):
-        raise TypeError(
-            f"a source must be a node, its dict, a latelens Source or a text, got {type(found).__name__}: {found!r:.80}"
-        )
+        raise TypeError(f"a source must be a node, its dict, a latelens Source or a text, got {described(found)}")
     shown = _by_people(shown_keys(node, metadata_mode))
     text, related = text_of(node), bool(node.relationships)
     by_model = is_by_model(text, node.metadata, related=related)

@@ -13,6 +13,7 @@ from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
 
 from latelens.bridge.arguments import check_name, check_type
 from latelens.bridge.quotes import Found, QuoteNumbers, numbered_quotes
+from latelens.refusals import shown
 from llama_index_latelens.nodes import text_of
 
 # What LlamaIndex's own tools make of keyword arguments: "\ninput is capital of france\n".
@@ -107,5 +108,5 @@ def clean_query(*args: Any, **kwargs: Any) -> str:
     """
     given = [*args, *kwargs.values()]
     if len(given) != 1 or not isinstance(given[0], str) or not given[0].strip():
-        raise ValueError(f"the tool takes one query, a text, got {[*args]!r:.80} and {kwargs!r:.80}")
+        raise ValueError(f"the tool takes one query, a text, got {shown([*args])} and {shown(kwargs)}")
     return _NOISE.sub("", given[0]).strip()

@@ -19,7 +19,7 @@ from latelens.render.html.ranking import report
 from latelens.render.terminal.answer import format_answer
 from latelens.render.terminal.ranking import format_ranking
 
-PAGES, RENDERS = 150, 30
+PAGES, RENDERS = 200, 50
 _TERMINAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -9,7 +9,7 @@ import regex
 from hostile_text import any_character, hostile
 from tiny_models import FAMILIES, encoder, seen
 
-SPANS = 1_000  # of each family, in the short form
+SPANS = 4_000  # of each family, in the short form
 
 
 @pytest.mark.parametrize("family", FAMILIES)

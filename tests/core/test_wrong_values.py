@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_encoder import FakeEncoder
 from rich.console import Console
-from wrong_values import Call, assert_done_or_refused, cases
+from wrong_values import Call, always, assert_done_or_refused, cases
 
 from latelens import (
     Attributor,
@@ -61,10 +61,6 @@ def index() -> ExactIndex:
 
 def printed(renderable: Any) -> None:
     Console(file=io.StringIO()).print(renderable)
-
-
-def always(value: Any) -> Any:
-    return lambda: value
 
 
 CALLS = [

@@ -18,6 +18,7 @@ from latelens.encoders.cached import cached
 from latelens.explanation.matches import explain
 from latelens.explanation.relevance import relevance as relevance_of
 from latelens.ranking import calibration_of
+from latelens.refusals import described, shown
 
 # Of the score, and of the share of the words that nothing backs; chosen on the same halves as the numbers of `backing`.
 # Beside the exact checks, which flag 9 % of the attributable claims of generated search and 38 % of its others, these
@@ -242,7 +243,7 @@ def check_max_citations(max_citations: int) -> None:
 def check_question(question: object) -> None:
     """Refuse what is neither a text nor None; an adapter calls it before a stream begins."""
     if question is not None and not isinstance(question, str):
-        raise TypeError(f"question must be a str or None, got {type(question).__name__}: {question!r:.80}")
+        raise TypeError(f"question must be a str or None, got {described(question)}")
 
 
 def checked(
@@ -252,7 +253,7 @@ def checked(
     if isinstance(encoder, str):
         raise TypeError(f"encoder must be an encoder, got a name: pass load_encoder({encoder!r})")
     if not isinstance(answer, str):
-        raise TypeError(f"answer must be a str, got {type(answer).__name__}: {answer!r:.80}")
+        raise TypeError(f"answer must be a str, got {described(answer)}")
     check_question(question)
     if isinstance(sources, (str, Source)) or not isinstance(sources, Sequence):
         raise TypeError(f"sources must be a sequence of Source or str, got {type(sources).__name__}; use a list")
@@ -264,5 +265,5 @@ def checked(
                 "attach_citations takes the documents of a framework"
             )
         if isinstance(source, Source) and not all(isinstance(value, str) for value in source.shown.values()):
-            raise TypeError(f"sources[{i}].shown must map each key to a str, got {dict(source.shown)!r:.80}")
+            raise TypeError(f"sources[{i}].shown must map each key to a str, got {shown(dict(source.shown))}")
     return tuple(source if isinstance(source, Source) else Source(source) for source in sources)

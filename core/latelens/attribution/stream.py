@@ -13,6 +13,7 @@ from latelens.attribution.verify.verdict import Judge, Verdict, Verifier, as_ver
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.cached import CachedEncoder
+from latelens.refusals import described
 
 # What may end a sentence; to split for every token would take time that grows with the square of the answer.
 _ENDS = regex.compile(r"[\n.!?…。！？।؟]")
@@ -65,7 +66,7 @@ class AnswerStream:
     def feed(self, piece: str) -> tuple[Claim, ...]:
         """Take the next piece of the answer; the claims whose sentences have ended, in order."""
         if not isinstance(piece, str):
-            raise TypeError(f"piece must be a str, got {type(piece).__name__}: {piece!r:.80}")
+            raise TypeError(f"piece must be a str, got {described(piece)}")
         self._open += piece
         self._waiting |= _ENDS.search(piece) is not None
         if not self._waiting or len(self._open) - self._split_at < _GROWN * self._split_at:

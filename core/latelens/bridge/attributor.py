@@ -16,6 +16,7 @@ from latelens.encoders.cache import CacheSetting, describe_cache, open_cache
 from latelens.encoders.lazy import LazyEncoder
 from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.pages.files import PageFiles
+from latelens.refusals import described
 
 
 class Attributor:
@@ -69,7 +70,7 @@ class Attributor:
         files: PageFiles | None = None,
     ) -> None:
         if files is not None and not isinstance(files, PageFiles):
-            raise TypeError(f"files must be a PageFiles or None, got {type(files).__name__}: {files!r:.80}")
+            raise TypeError(f"files must be a PageFiles or None, got {described(files)}")
         check_max_citations(max_citations)
         self.encoder = LazyEncoder(
             model,
@@ -125,7 +126,7 @@ def chosen(attributor: Attributor | None) -> Attributor:
         return _default()
     if not isinstance(attributor, Attributor):
         raise TypeError(
-            f"attributor must be an Attributor, got {type(attributor).__name__}: {attributor!r:.80}; write "
+            f"attributor must be an Attributor, got {described(attributor)}; write "
             "attributor=latelens.Attributor(model)"
         )
     return attributor

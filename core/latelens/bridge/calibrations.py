@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from latelens.encoders.calibration import Calibration
+from latelens.refusals import shown
 
 CalibrationSetting = Calibration | str | os.PathLike[str] | None
 
@@ -19,7 +20,7 @@ def read_calibration(setting: Any) -> Any:
     try:
         return Calibration(**setting)
     except TypeError as error:
-        raise ValueError(f"calibration must be what a Calibration was written as, got {setting!r:.80}") from error
+        raise ValueError(f"calibration must be what a Calibration was written as, got {shown(setting)}") from error
 
 
 def describe_calibration(setting: CalibrationSetting) -> str | dict[str, Any] | None:

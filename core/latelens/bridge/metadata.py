@@ -9,6 +9,7 @@ from typing import Any
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Match
 from latelens.explanation.results import Ranked
+from latelens.refusals import shown
 
 KEY = "latelens"
 VERSION = 1
@@ -121,7 +122,7 @@ def marked(metadata: Mapping[str, Any], found: Mapping[str, Any] | None) -> dict
         return {key: value for key, value in metadata.items() if key != KEY or not ours(metadata)}
     if KEY in metadata and not ours(metadata):
         raise ValueError(
-            f"the metadata key {KEY!r} is where evidence goes, and a chunk has {metadata[KEY]!r:.80} there: rename "
+            f"the metadata key {KEY!r} is where evidence goes, and a chunk has {shown(metadata[KEY])} there: rename "
             "yours, or set explain='off'"
         )
     return {**{key: value for key, value in metadata.items() if key != KEY}, KEY: dict(found)}

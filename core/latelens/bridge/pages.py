@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 
 from latelens.pages.numbers import page_numbers
 from latelens.pages.opening import open_pages
 from latelens.pages.page import Page
 from latelens.pages.words import WordReader
+from latelens.refusals import warn_caller
 from latelens.text.characters import is_visible
 
 
@@ -30,4 +30,4 @@ def pages_with_text(
     if empty:
         with_ocr = "" if word_reader else "; word_reader=latelens.pages.RapidReader() reads scans"
         shown = f"no text layer on {page_numbers(empty)} of {len(pages)}: not read{with_ocr}"
-        warnings.warn(f"{pages.path}: {shown}", stacklevel=3)
+        warn_caller(f"{pages.path}: {shown}")

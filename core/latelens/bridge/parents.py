@@ -13,6 +13,7 @@ from latelens.bridge.sources import start_of
 from latelens.embeddings import PooledSpans, TokenEmbeddings
 from latelens.explanation.matches import Explanation, explain
 from latelens.index.protocol import Chunk, Index
+from latelens.refusals import shown
 from latelens.text.passages import split_passages
 from latelens.text.sentences import split_sentences
 
@@ -81,7 +82,7 @@ def kept_parents(index: Index, source: Callable[[Chunk], Any]) -> FindParents:
 def check_parents(searcher: object, parents: object) -> None:
     """Refuse documents kept with the index where there is no index, and a name for anything else."""
     if isinstance(parents, str) and parents != KEPT:
-        raise ValueError(f"parents must be a mapping, a store or {KEPT!r}, got {parents!r:.40}")
+        raise ValueError(f"parents must be a mapping, a store or {KEPT!r}, got {shown(parents)}")
     if parents == KEPT and not isinstance(searcher, Index):
         raise TypeError(
             f"parents={KEPT!r} are kept with an index, and {type(searcher).__name__} is none; give a mapping or a store"

@@ -11,6 +11,7 @@ import regex
 
 from latelens.bridge.metadata import KEY, read_evidence, read_metadata
 from latelens.bridge.sources import name_of
+from latelens.refusals import check_texts
 from latelens.text.function_words import content_words
 
 # Of a chunk without evidence its beginning is quoted: about as much as a long sentence, which evidence may have too.
@@ -52,6 +53,7 @@ class QuoteNumbers:
 
     def number(self, lines: Sequence[str]) -> list[int]:
         """A number for each line."""
+        check_texts("lines", lines)
         with self._lock:
             if len(self._known.keys() | set(lines)) > _MOST:
                 self._known.clear()

@@ -26,6 +26,7 @@ from latelens.explanation.results import ExplainMode, Ranked
 from latelens.index.filters import parse_filter
 from latelens.index.protocol import Chunk, Filter, Hit, Index, Searcher
 from latelens.ranking import check_options, rank_explained
+from latelens.refusals import described
 
 # Chunks to look at for each whole document that is wanted: at first, and at most where few documents hold them all.
 _FIRST, _MOST = 4, 64
@@ -178,7 +179,7 @@ def check_searcher(searcher: object) -> None:
     """Refuse what cannot be searched."""
     if not isinstance(searcher, Searcher):
         raise TypeError(
-            f"expected an index or a TwoStage, got {type(searcher).__name__}: {searcher!r:.80}; latelens.index has "
+            f"expected an index or a TwoStage, got {described(searcher)}; latelens.index has "
             "them, and from_documents, from_texts or from_nodes make one"
         )
 
@@ -186,7 +187,7 @@ def check_searcher(searcher: object) -> None:
 def _check_queries(queries: Sequence[str]) -> None:
     for query in queries:
         if not isinstance(query, str):
-            raise TypeError(f"a query must be a str, got {type(query).__name__}: {query!r:.80}")
+            raise TypeError(f"a query must be a str, got {described(query)}")
 
 
 def _writable(searcher: Searcher) -> Index:

@@ -9,6 +9,7 @@ from typing import Any
 from latelens.bridge.retrieving import Retrieved, Wanted, aretrieve, retrieve
 from latelens.explanation.results import ExplainMode
 from latelens.index.protocol import Filter, Index
+from latelens.refusals import described
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Store:
         """
         if not isinstance(index, Index):
             raise TypeError(
-                f"index must be an index of latelens.index, got {type(index).__name__}: {index!r:.80}; a TwoStage "
+                f"index must be an index of latelens.index, got {described(index)}; a TwoStage "
                 "stores nothing: give it to a LateInteractionRetriever"
             )
         return cls(index, Wanted(explain=explain, min_score=min_score, min_relevance=min_relevance))

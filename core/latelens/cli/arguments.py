@@ -14,6 +14,7 @@ from pathlib import Path
 from latelens._version import __version__
 from latelens.encoders.loading import DEFAULT_MODEL
 from latelens.encoders.offline import OFFLINE_MODEL
+from latelens.refusals import shown
 from latelens.text.characters import is_visible
 
 _DESCRIPTION = """\
@@ -133,5 +134,5 @@ def _problem(target: str) -> str | None:
         if not path.parent.is_dir():
             return f"there is no folder {str(path.parent)!r}"
     except OSError as error:  # a name that is too long
-        return f"{target!r:.80} cannot be written ({error.strerror})"
+        return f"{shown(target)} cannot be written ({error.strerror})"
     return None

@@ -13,6 +13,7 @@ from latelens.encoders.calibration import Calibration, packaged_calibration
 from latelens.encoders.onnx.settings import is_export
 from latelens.encoders.options import BackendName, EncoderOptions
 from latelens.encoders.reading import TokenEncoder
+from latelens.refusals import shown
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _backend(model: Any, name: str) -> Backend:
     wanted = [backend for backend in BACKENDS if name in ("auto", backend.name) and backend.claims(model)]
     if not wanted:
         takes = next(backend.takes for backend in BACKENDS if backend.name == name)
-        raise ValueError(f"backend={name!r} takes {takes}, got {model!r:.200}")
+        raise ValueError(f"backend={name!r} takes {takes}, got {shown(model)}")
     for backend in wanted:
         if backend.installed():
             return backend

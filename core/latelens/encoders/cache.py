@@ -218,4 +218,4 @@ def _check_texts(texts: Sequence[str]) -> None:
         raise TypeError(f"texts must be a sequence of str, got {type(texts).__name__}; use a list")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"texts[{i}] must be a str, got {type(text).__name__}: {text!r:.80}")
+            raise TypeError(f"texts[{i}] must be a str, got {described(text)}")

@@ -8,11 +8,11 @@ import re
 import secrets
 import threading
 import time
-import warnings
 from contextlib import suppress
 from pathlib import Path
 
 from latelens.embeddings import TokenEmbeddings
+from latelens.refusals import warn_caller
 from latelens.serialize import from_bytes, to_bytes
 
 _MAGIC = b"latelens embeddings 1\n"  # raise the number when the layout changes: older files are then misses
@@ -45,10 +45,9 @@ class CacheFolder:
             self._replace(self._file(key), _head(key, payload), payload)
         except OSError as error:
             if self._unwarned.acquire(blocking=False):
-                warnings.warn(
+                warn_caller(
                     f"cannot write to the cache folder {str(self.path)!r} ({error}): results are right, but "
-                    "their texts will be encoded again; free space, or choose another folder",
-                    stacklevel=4,
+                    "their texts will be encoded again; free space, or choose another folder"
                 )
 
     def clear(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from latelens.encoders.calibration import Calibration
+from latelens.refusals import described, shown
 
 BackendName = Literal["auto", "sentence-transformers", "pylate", "onnx"]
 Engine = Literal["torch", "openvino"]
@@ -58,11 +59,11 @@ def check_options(options: EncoderOptions) -> None:
         raise TypeError(f"load_encoder has no option {unknown[0]!r}; choose from {', '.join(sorted(known))}")
     size, device = options.get("batch_size"), options.get("device")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
-        raise TypeError(f"batch_size must be an int or None, got {type(size).__name__}: {size!r:.80}")
+        raise TypeError(f"batch_size must be an int or None, got {described(size)}")
     if size is not None and size < 1:
         raise ValueError(f"batch_size must be at least 1, got {size}")
     if device is not None and not isinstance(device, str):
-        raise TypeError(f"device must be a str such as 'cuda' or None, got {type(device).__name__}: {device!r:.80}")
+        raise TypeError(f"device must be a str such as 'cuda' or None, got {described(device)}")
     _check_calibration(options.get("calibration"))
     _check_route(options.get("engine", "torch"), options.get("dtype"), options.get("speed", "exact"))
 
@@ -71,7 +72,7 @@ def _check_calibration(calibration: object) -> None:
     if calibration is not None and not isinstance(calibration, Calibration | str | os.PathLike):
         raise TypeError(
             f"calibration must be a Calibration, the path of a file or None, got {type(calibration).__name__}: "
-            f"{calibration!r:.80}"
+            f"{shown(calibration)}"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from latelens.encoders.calibration import Calibration
 from latelens.encoders.labels import EncodedWindow, assemble, clean_surrogates
 from latelens.encoders.protocol import Encoder
 from latelens.encoders.windows import plan_windows
+from latelens.refusals import described, warn_caller
 from latelens.text.characters import is_visible, words
 
 # Part of every fingerprint. Raise it when rows, spans or windows are made differently: old cache entries then no
@@ -195,10 +195,9 @@ class TokenEncoder(ABC):
         if len(self._warned) >= _REMEMBERED:
             self._warned.clear()
         self._warned.add(text)
-        warnings.warn(
+        warn_caller(
             f"the query is longer than the {self._limit('query')} tokens that {self.name!r} reads; "
-            f"not searched for: {cut!r}",
-            stacklevel=3,
+            f"not searched for: {cut!r}"
         )
 
 
@@ -207,5 +206,5 @@ def _checked(texts: Sequence[str]) -> list[str]:
         raise TypeError(f"texts must be a sequence of str, got {type(texts).__name__}; put one text in a list")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"texts[{i}] must be a str, got {type(text).__name__}: {text!r:.80}")
+            raise TypeError(f"texts[{i}] must be a str, got {described(text)}")
     return list(texts)

@@ -18,3 +18,9 @@ def check_document(document_id: str) -> None:
     """Refuse what is no document's id."""
     if not isinstance(document_id, str) or not document_id:
         raise ValueError(f"document_id must be a str that is not empty, got {shown(document_id)}")
+    try:
+        document_id.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"document_id holds half a surrogate pair, which no store keeps, got {shown(document_id)}"
+        ) from error

@@ -16,7 +16,7 @@ from latelens.encoders import Encoder
 from latelens.index.arguments import check_count, check_document
 from latelens.index.filters import Condition, parse_filter
 from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit
-from latelens.refusals import check_is, check_texts
+from latelens.refusals import check_is, check_several, check_texts
 
 FORMAT = 2  # 1 kept no documents
 
@@ -65,8 +65,10 @@ class TokenIndex(ABC):
             document's.
         """
         check_document(document_id)
+        check_several("chunks", chunks, "Chunks")
         by_id: dict[str, Chunk] = {}
         for chunk in chunks:
+            _check_chunk(chunk)
             own = replace(chunk, document_id=document_id) if chunk.document_id is None else chunk
             _check_owner(own, document_id)
             if digest(by_id.setdefault(own.id, own)) != digest(own):
@@ -169,6 +171,7 @@ class TokenIndex(ABC):
         return None if filter is None else parse_filter(filter)
 
     def _load(self, chunks: Iterable[Chunk], batch_size: int, show_progress: bool, *, replace: bool) -> int:
+        check_several("chunks", chunks, "Chunks")
         check_count("batch_size", batch_size)
         check_is("show_progress", show_progress, bool, "True or False")
         written = 0
@@ -182,7 +185,7 @@ class TokenIndex(ABC):
     def _load_batch(self, batch: Sequence[Chunk], *, replace: bool) -> int:
         by_id: dict[str, Chunk] = {}
         for chunk in batch:
-            check_is("a chunk to add", chunk, Chunk, "a Chunk(id, text, metadata)")
+            _check_chunk(chunk)
             if not replace and chunk.id in by_id and digest(by_id[chunk.id]) != digest(chunk):
                 raise ValueError(_TWICE.format(id=chunk.id))
             by_id[chunk.id] = chunk
@@ -268,6 +271,10 @@ def check_manifest(found: Mapping[str, Any], encoder: Encoder, kind: str, where:
             f"fingerprint {encoder.fingerprint[:12]}): their vectors do not compare; load that model with the same "
             "settings, or make a new index"
         )
+
+
+def _check_chunk(chunk: object) -> None:
+    check_is("a chunk to add", chunk, Chunk, "a Chunk(id, text, metadata)")
 
 
 def _check_owner(chunk: Chunk, document_id: str) -> None:

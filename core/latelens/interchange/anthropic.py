@@ -7,6 +7,7 @@ from typing import Any
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
 from latelens.interchange.checking import as_list, as_mapping, checked, of_texts, source_at, unmeasured
+from latelens.refusals import shown
 
 MODEL = "anthropic"
 
@@ -47,7 +48,7 @@ def from_anthropic_citations(blocks: Sequence[Mapping[str, Any]], sources: Seque
             continue
         text = block.get("text")
         if not isinstance(text, str):
-            raise ValueError(f"block {number} has no text: {text!r:.40}")
+            raise ValueError(f"block {number} has no text: {shown(text)}")
         where, start, answer = f"block {number}", len(answer), answer + text
         cited = as_list(block.get("citations") or (), f"citations of {where}")
         if cited:

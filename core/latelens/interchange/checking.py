@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
+from latelens.refusals import described
 
 # Neither Anthropic nor Google says how well the cited text backs a claim: such a claim stays to be checked.
 UNMEASURED = "cited, not measured"
@@ -66,14 +67,14 @@ def unmeasured(start: int, end: int, text: str, citations: Iterable[Citation]) -
 def as_mapping(item: Any, where: str) -> Mapping[str, Any]:
     """The item, if it is a JSON object."""
     if not isinstance(item, Mapping):
-        raise ValueError(f"{where} must be a JSON object, got {type(item).__name__}: {item!r:.80}")
+        raise ValueError(f"{where} must be a JSON object, got {described(item)}")
     return item
 
 
 def as_list(item: Any, where: str) -> Sequence[Any]:
     """The item, if it is a JSON array."""
     if not isinstance(item, list | tuple):
-        raise ValueError(f"{where} must be a list, got {type(item).__name__}: {item!r:.80}")
+        raise ValueError(f"{where} must be a list, got {described(item)}")
     return item
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
 from latelens.interchange.checking import as_list, as_mapping, checked, of_texts, source_at, unmeasured
+from latelens.refusals import shown
 
 MODEL = "google"
 
@@ -157,7 +158,7 @@ def _citation(
 def _whole(value: Any, key: str, where: str) -> int:
     """A JSON number that Google's own code may have turned into 3.0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise ValueError(f"{key} of {where} must be a whole number, got {value!r:.40}")
+        raise ValueError(f"{key} of {where} must be a whole number, got {shown(value)}")
     return int(value)
 
 

@@ -12,6 +12,7 @@ from latelens.attribution.citations import Attribution, Citation, Claim, Label, 
 from latelens.interchange.checking import as_list, as_mapping, checked
 from latelens.interchange.stand_ins import blank, by_source, without_text
 from latelens.pages.files import FilePage
+from latelens.refusals import described, shown
 
 VERSION = 1
 
@@ -69,7 +70,7 @@ def from_json(written: Mapping[str, Any], sources: Sequence[Source] | None = Non
     if missing:
         raise ValueError(f"this attribution has no {', '.join(sorted(missing))}")
     if not isinstance(written["answer"], str):
-        raise ValueError(f"the answer must be a text, got {written['answer']!r:.40}")
+        raise ValueError(f"the answer must be a text, got {shown(written['answer'])}")
     claims = [_claim(item, f"claim {i}") for i, item in enumerate(as_list(written["claims"], "claims"))]
     if sources is None:
         items = as_list(written["sources"], "sources")
@@ -144,4 +145,4 @@ def _builtin(value: Any) -> Any:
         return int(value)
     if isinstance(value, Real) and math.isfinite(value):
         return float(value)
-    raise ValueError(f"JSON has no way to write {type(value).__name__} {value!r:.40}")
+    raise ValueError(f"JSON has no way to write {described(value)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from latelens.pages.locating import MIN_CONFIDENCE, Place, locate_span
 from latelens.pages.opening import Pages, open_pages
 from latelens.pages.page import Page
 from latelens.pages.words import WordReader
+from latelens.refusals import warn_caller
 
 # Files whose pages are kept: those of one answer, and some more.
 _KEPT = 16
@@ -211,4 +211,4 @@ def _named(pages: Pages, where: FilePage) -> list[Page] | None:
 
 
 def _warn(error: Exception) -> None:
-    warnings.warn(f"no boxes: {error}", stacklevel=4)
+    warn_caller(f"no boxes: {error}")

@@ -109,9 +109,9 @@ def test_threads_may_add_and_search_at_once() -> None:
 
 
 def test_wrong_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="k1 must be at least 0 and b between 0 and 1, got k1=-1"):
+    with pytest.raises(ValueError, match="k1 must be a finite number of at least 0, got -1"):
         BM25(k1=-1)
-    with pytest.raises(TypeError, match="BM25 takes chunks"):
+    with pytest.raises(TypeError, match="what BM25 takes must be a Chunk"):
         BM25(["a text"])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="unknown operator '\\$near'"):
         ids(BM25(CHUNKS), "elephants", year={"$near": 2000})

@@ -181,8 +181,8 @@ def test_a_graph_is_built_over_what_is_searched_alone() -> None:
         ({"pool": 0}, "pool must be an int of at least 1, got 0"),
         ({"shards": True}, "shards must be an int of at least 1 or None, got True"),
         ({"hnsw_m": -1}, "hnsw_m must be an int of at least 0, got -1"),
-        ({"datatype": "uint8"}, "datatype must be one of .*'float16'.*got 'uint8'"),
-        ({"quantization": "int4"}, "quantization must be one of .*'binary'.*got 'int4'"),
+        ({"datatype": "uint8"}, "datatype must be 'float32' or 'float16', got 'uint8'"),
+        ({"quantization": "int4"}, "quantization must be 'scalar', 'binary' or None, got 'int4'"),
     ],
 )
 def test_a_storage_that_is_none_is_refused(wrong: dict[str, Any], said: str) -> None:
@@ -558,7 +558,7 @@ def test_a_missing_engine_is_named_with_its_command(module: str, needed: str, ex
 
 
 def test_range_indexes_are_a_list(client: QdrantClient, encoder: FakeEncoder) -> None:
-    with pytest.raises(TypeError, match="range_indexes must be a sequence of str, got the str 'year'"):
+    with pytest.raises(TypeError, match="range_indexes must be a sequence of str, got one str: 'year'"):
         QdrantIndex(encoder, client, "c", range_indexes="year")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.attribution.verify.verdict import Verdict, check_lengths
+from latelens.refusals import warn_caller
 from latelens.text.sentences import split_sentences
 
 _NAMES = {
@@ -127,10 +127,9 @@ class CrossEncoderVerifier:
                 continue
             part = text[spans[begin][0] : end]
             if begin == i and not self._fits(part, claim):
-                warnings.warn(
+                warn_caller(
                     f"a claim of {len(claim)} characters and a sentence of {len(part)} do not fit the {self._window} "
-                    f"tokens of {self.name!r} together: their ends were not read",
-                    stacklevel=2,
+                    f"tokens of {self.name!r} together: their ends were not read"
                 )
             yield part
             begin = i + 1

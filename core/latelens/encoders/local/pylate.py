@@ -7,7 +7,6 @@ the same: a mismatch is an error, never a guess.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from latelens.encoders.local.routes import Route, route_of
 from latelens.encoders.local.torch_encoder import TorchEncoder, positions, widen
 from latelens.encoders.options import EncoderOptions
 from latelens.encoders.reading import ROWS_VERSION, TASKS
+from latelens.refusals import warn_caller
 
 
 def load(model: Any, options: EncoderOptions) -> PyLateEncoder:
@@ -108,10 +108,9 @@ class PyLateEncoder(TorchEncoder):
         self._positions = positions(model[0].auto_model)
         missing = [word for word in model.skiplist_words if self._is_unknown(word)]
         if missing:
-            warnings.warn(
+            warn_caller(
                 f"{name!r} skips {missing}, which its vocabulary does not have: PyLate then leaves out every unknown "
-                "token of a document; save the model with skiplist_words that it knows",
-                stacklevel=3,
+                "token of a document; save the model with skiplist_words that it knows"
             )
 
     @property

@@ -20,6 +20,8 @@ from latelens.index.lance.search import Search
 from latelens.index.lance.table import CHUNK, Snapshot, Table, among, chunk_of, has_text_index, of_document, unpack
 from latelens.index.protocol import Chunk, Filter, Hit
 from latelens.index.token_index import TokenIndex, refuse_changed
+from latelens.paths import checked_folder
+from latelens.refusals import check_one_of, shown
 from latelens.serialize import from_bytes
 
 _SLICE = 1000  # chunks to read at a time
@@ -80,8 +82,7 @@ class LanceIndex(TokenIndex):
         probes: int = 32,
     ) -> None:
         super().__init__(encoder)
-        if mode not in ("dense", "hybrid"):
-            raise ValueError(f"mode must be 'dense' or 'hybrid', got {mode!r}")
+        check_one_of("mode", mode, ["dense", "hybrid"])
         check_count("probes", probes)
         if candidates is not None:
             check_count("candidates", candidates)
@@ -296,12 +297,6 @@ class LanceIndex(TokenIndex):
 
 
 def _checked(path: str | os.PathLike[str]) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must name a folder, got {type(path).__name__}: {path!r:.80}")
-    text = os.fspath(path)
-    if not text or "\0" in text or "://" in text:
-        raise ValueError(f"path must name a folder on this machine, got {text!r}")
-    folder = Path(text).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"path must name a folder, but {text!r} is a file; choose another place")
-    return folder
+    if isinstance(path, str) and "://" in path:
+        raise ValueError(f"path must name a folder on this machine, got {shown(path)}")
+    return checked_folder(path)

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 try:
@@ -34,6 +33,8 @@ from latelens.index.plaid.store import ChunkStore, Generation, View
 from latelens.index.plaid.waiting import Waiting, best
 from latelens.index.protocol import Chunk, Hit
 from latelens.index.token_index import TokenIndex, check_manifest, manifest_of, ranked
+from latelens.paths import checked_folder
+from latelens.refusals import check_count, check_is, check_number, check_one_of
 
 __all__ = ["PlaidIndex"]
 
@@ -94,13 +95,13 @@ class PlaidIndex(TokenIndex):
         device: str | None = None,
     ) -> None:
         super().__init__(encoder)
-        if n_bits is not None and (isinstance(n_bits, bool) or n_bits not in _BITS):
-            raise ValueError(f"n_bits must be one of {_BITS}, got {n_bits!r}")
-        if build_from < 1 or probes < 1 or not oversampling >= 1:
-            raise ValueError(
-                f"build_from, probes and oversampling must be at least 1, got {build_from}, {probes} and {oversampling}"
-            )
-        self.path = Path(path)
+        check_one_of("n_bits", n_bits, [*_BITS, None])
+        check_count("build_from", build_from)
+        check_count("probes", probes)
+        check_number("oversampling", oversampling, 1, none="")
+        check_is("cache", cache, (EmbeddingCache, type(None)), "an EmbeddingCache or None")
+        check_is("device", device, (str, type(None)), "a str such as 'cuda' or None")
+        self.path = checked_folder(path)
         self.build_from, self.oversampling, self.probes = build_from, oversampling, probes
         self.cache, self.device = cache, device
         self._waiting = Waiting()

@@ -17,6 +17,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from latelens.index.qdrant.filters import FACETS
 from latelens.index.qdrant.journal import LOCAL_NOTE, NOTES, Journal
 from latelens.index.qdrant.storage import QdrantStorage, vectors_config
+from latelens.refusals import check_is, shown
 
 T = TypeVar("T")
 
@@ -25,8 +26,24 @@ _PASSING = {408, 500, 502, 503, 504}  # 500 is also what a cluster answers while
 _PASSING_GRPC = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"}
 _TRIES = 25  # to read between two changes: 1.5 s and the readings
 _PAGE = 1000  # points of one answer without vectors
+_NOT_IN_NAMES, _LONGEST_NAME = '<>:"/\\|?*\0\x1f', 255  # as the server has it
 _LOCKS: WeakKeyDictionary[QdrantClient, threading.RLock] = WeakKeyDictionary()
 _LOCKS_LOCK = threading.Lock()
+
+
+def check_name(name: object) -> None:
+    """Refuse what Qdrant takes for no collection's name."""
+    check_is("collection", name, str, "a str")
+    wrong = [character for character in str(name) if character in _NOT_IN_NAMES or not _is_whole(character)]
+    if not name or wrong or len(str(name)) > _LONGEST_NAME:
+        raise ValueError(
+            f"collection must be a name of 1 to {_LONGEST_NAME} characters, none of them in {_NOT_IN_NAMES!r}, got "
+            f"{shown(name)}"
+        )
+
+
+def _is_whole(character: str) -> bool:
+    return not "\ud800" <= character <= "\udfff"
 
 
 class QdrantCollection:

@@ -22,7 +22,7 @@ from latelens.encoders import Encoder
 from latelens.index.arguments import check_ids
 from latelens.index.filters import Condition, matches, parse_filter
 from latelens.index.protocol import Chunk, Hit
-from latelens.index.qdrant.collection import QdrantCollection
+from latelens.index.qdrant.collection import QdrantCollection, check_name
 from latelens.index.qdrant.filters import FACETS, Compiled, compile_filter, number_field
 from latelens.index.qdrant.journal import Journal, Replacement
 from latelens.index.qdrant.points import (
@@ -41,6 +41,7 @@ from latelens.index.qdrant.points import (
 from latelens.index.qdrant.storage import POOLED, ROWS, QdrantStorage
 from latelens.index.scoring import TOLERANCE, may_be_best
 from latelens.index.token_index import TokenIndex, check_manifest, manifest_of, ranked
+from latelens.refusals import check_is, check_texts, described
 
 __all__ = ["QdrantIndex", "QdrantStorage"]
 
@@ -100,11 +101,12 @@ class QdrantIndex(TokenIndex):
         super().__init__(encoder)
         if not isinstance(client, QdrantClient):
             raise TypeError(
-                f"client must be a qdrant_client.QdrantClient, got {type(client).__name__}; make one, such as "
+                f"client must be a qdrant_client.QdrantClient, got {described(client)}; make one, such as "
                 "QdrantClient(url='http://localhost:6333', timeout=60)"
             )
-        if isinstance(range_indexes, str):
-            raise TypeError(f"range_indexes must be a sequence of str, got the str {range_indexes!r:.40}; use a list")
+        check_name(collection)
+        check_is("storage", storage, (QdrantStorage, type(None)), "a QdrantStorage or None")
+        check_texts("range_indexes", range_indexes)
         self.client, self.collection = client, collection
         self._points = QdrantCollection(client, collection)
         self.storage = self._open(storage, [FACETS, *map(number_field, range_indexes)])

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
+from latelens.refusals import check_is, check_one_of, shown
+
 ROWS, POOLED = "rows", "pooled"
 _DATATYPES = ("float32", "float16")
-_QUANTIZATIONS = (None, "scalar", "binary")
+_QUANTIZATIONS = ("scalar", "binary", None)
 _LOSS = {
     "float16": "rows are stored as float16, so scores and explanations are those of the rounded rows",
     "scalar": "candidates are found with rows of 8-bit integers, so a hit can be missed",
@@ -60,10 +62,9 @@ class QdrantStorage:
         for name in ("shards", "replicas", "write_replicas", "pool"):
             _check_count(name, getattr(self, name), 1, optional=name != "pool")
         _check_count("hnsw_m", self.hnsw_m, 0, optional=False)
-        if self.datatype not in _DATATYPES:
-            raise ValueError(f"datatype must be one of {_DATATYPES}, got {self.datatype!r}")
-        if self.quantization not in _QUANTIZATIONS:
-            raise ValueError(f"quantization must be one of {_QUANTIZATIONS}, got {self.quantization!r}")
+        check_is("on_disk", self.on_disk, bool, "True or False")
+        check_one_of("datatype", self.datatype, _DATATYPES)
+        check_one_of("quantization", self.quantization, _QUANTIZATIONS)
 
     @property
     def loss(self) -> str:
@@ -133,4 +134,6 @@ def _check_count(name: str, value: Any, least: int, *, optional: bool) -> None:
     if optional and value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be an int of at least {least}{' or None' if optional else ''}, got {value!r}")
+        raise ValueError(
+            f"{name} must be an int of at least {least}{' or None' if optional else ''}, got {shown(value)}"
+        )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from latelens.index.filters import matches, parse_filter
 from latelens.index.protocol import Chunk, Filter
 from latelens.index.stages.first_stage import Candidate
+from latelens.refusals import check_count, check_is, check_number, check_several, check_texts, described
 from latelens.text.characters import words
 
 
@@ -47,8 +48,10 @@ class BM25:
         b: float = 0.75,
         stem: Callable[[str], str] | None = None,
     ) -> None:
-        if k1 < 0 or not 0 <= b <= 1:
-            raise ValueError(f"k1 must be at least 0 and b between 0 and 1, got k1={k1} and b={b}")
+        check_number("k1", k1, 0, none="")
+        check_number("b", b, 0, 1, none="")
+        if stem is not None and not callable(stem):
+            raise TypeError(f"stem must be a function from a word to its stem, or None, got {described(stem)}")
         self.k1, self.b, self._stem = k1, b, stem
         self._chunks: dict[str, Chunk] = {}
         self._built: tuple[list[Chunk], NDArray[np.intp], Any] | None = None
@@ -61,10 +64,10 @@ class BM25:
 
     def add(self, chunks: Iterable[Chunk]) -> int:
         """Add chunks, replacing those with the same ids; returns how many were given."""
+        check_several("chunks", chunks, "Chunks")
         given = list(chunks)
         for chunk in given:
-            if not isinstance(chunk, Chunk):
-                raise TypeError(f"BM25 takes chunks, Chunk(id, text, metadata), got {type(chunk).__name__}")
+            check_is("what BM25 takes", chunk, Chunk, "a Chunk(id, text, metadata)")
         with self._lock:
             self._chunks.update((chunk.id, chunk) for chunk in given)
             self._built = None
@@ -72,6 +75,7 @@ class BM25:
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete chunks and return how many there were; unknown ids are skipped."""
+        check_texts("ids", ids)
         with self._lock:
             gone = sum(self._chunks.pop(id, None) is not None for id in dict.fromkeys(ids))
             self._built = None
@@ -79,6 +83,8 @@ class BM25:
 
     def candidates(self, query: str, k: int, filter: Filter | None = None) -> list[Candidate]:
         """The best `k` chunks that fulfil the filter and share a word with the query; equal scores by their ids."""
+        check_is("query", query, str, "a str")
+        check_count("k", k)
         condition = None if filter is None else parse_filter(filter)
         chunks, order, engine = self._build()
         asked = [word for word in self._words(query) if engine is not None and word in engine.vocab_dict]

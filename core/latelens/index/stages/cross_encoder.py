@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from latelens.refusals import described
+
 
 @runtime_checkable
 class PairScorer(Protocol):
@@ -31,7 +33,7 @@ class CrossEncoderStage:
         if not isinstance(model, str | PairScorer):
             raise TypeError(
                 "cross_encoder must be a model's name or have a method predict(pairs), such as "
-                f"sentence_transformers.CrossEncoder, got {type(model).__name__}: {model!r:.80}"
+                f"sentence_transformers.CrossEncoder, got {described(model)}"
             )
         self._model: str | PairScorer = model
         self._lock = threading.Lock()  # tokenizers may not be used by two threads at once

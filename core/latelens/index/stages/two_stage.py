@@ -17,7 +17,7 @@ from latelens.index.protocol import Chunk, Filter, Hit, Index, Searcher
 from latelens.index.stages.cross_encoder import CrossEncoderStage, PairScorer
 from latelens.index.stages.first_stage import Candidate, FirstStage
 from latelens.index.token_index import ranked
-from latelens.refusals import check_texts
+from latelens.refusals import check_texts, described
 
 
 class TwoStage:
@@ -60,7 +60,7 @@ class TwoStage:
         rows: Index | None = None,
     ) -> None:
         if not callable(getattr(encoder, "encode_queries", None)):
-            raise TypeError(f"encoder must come from load_encoder, got {type(encoder).__name__}: {encoder!r:.80}")
+            raise TypeError(f"encoder must come from load_encoder, got {described(encoder)}")
         self.encoder = encoder
         self.first_stage = _as_first_stage(first_stage)
         check_count("candidates", candidates)
@@ -146,7 +146,7 @@ class TwoStage:
 
 def _checked_rows(rows: Index | None, encoder: Encoder) -> Index | None:
     if rows is not None and not isinstance(rows, Index):
-        raise TypeError(f"rows must be an index of latelens.index, got {type(rows).__name__}: {rows!r:.80}")
+        raise TypeError(f"rows must be an index of latelens.index, got {described(rows)}")
     if rows is not None and rows.encoder.fingerprint != encoder.fingerprint:
         raise ValueError(
             f"rows are of {rows.encoder.name!r} (fingerprint {rows.encoder.fingerprint[:12]}), and the encoder is "

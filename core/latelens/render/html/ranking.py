@@ -10,6 +10,7 @@ from pathlib import Path
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import Ranked
+from latelens.refusals import check_texts
 from latelens.render.html.escaping import as_script_json, escape, marked_text, word_places
 from latelens.render.html.page import resource, whole_page, write_page
 from latelens.render.ledger import LedgerLine, ledger, one_query, top_similarity
@@ -77,6 +78,8 @@ def report(ranked: Sequence[Ranked], *, names: Sequence[str] | None = None) -> R
         If the ranking is empty or not of one query, or a document has no name.
     """
     one_query(ranked)
+    if names is not None:
+        check_texts("names", names)
     last = max(item.index for item in ranked)
     if names is not None and len(names) <= last:
         raise ValueError(

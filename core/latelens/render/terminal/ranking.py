@@ -20,7 +20,7 @@ from latelens.embeddings import TokenKind
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import Ranked
-from latelens.refusals import check_count, check_is, check_texts, described
+from latelens.refusals import check_count, check_is, check_several, check_texts, described
 from latelens.render.ledger import ledger
 from latelens.text.function_words import content_words
 from latelens.text.sentences import split_sentences
@@ -86,6 +86,7 @@ def format_ranking(
     """
     if names is not None:
         check_texts("names", names)
+    check_several("ranked", ranked, "Ranked")
     check_count("first_rank", first_rank)
     parts: list[RenderableType] = []
     for rank, result in enumerate(ranked, start=first_rank):
