@@ -30,6 +30,10 @@ def nested(depth: int) -> list[Any]:
     return value
 
 
+def nothing(*_: Any) -> None:
+    """A function that takes anything and gives nothing."""
+
+
 # By name, so that a failing test says which.
 WRONG: dict[str, Callable[[], Any]] = {
     "None": lambda: None,
@@ -55,7 +59,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "a generator": lambda: (each for each in ["a"]),
     "an object": object,
     "a class": lambda: int,
-    "a function": lambda: len,
+    "a function": lambda: nothing,
     "a path": lambda: Path("no such folder") / "x",
     "an array": lambda: np.zeros((2, 3), dtype=np.float32),
     "numpy's number": lambda: np.float32(0.5),
@@ -115,6 +119,8 @@ def _problem(call: Callable[..., Any], arguments: Mapping[str, Any], value: Any)
         if not (last.line or "").startswith("raise "):
             return f"an operation of ours raised {_said(error)} at {Path(last.filename).name}:{last.lineno}"
         return None if _names(str(error), value) else f"does not name the value: {_said(error)}"
+    except OSError as error:  # a file that is not there: Python's own error, which names it
+        return None if error.filename and _names(str(error), value) else _said(error)
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         return f"{_said(error)} at {Path(last.filename).name}:{last.lineno}"
@@ -125,6 +131,10 @@ def _names(message: str, value: Any) -> bool:
     """Whether a message shows the value: its type, or how it begins."""
     parts = list(value) if isinstance(value, list | set | dict | bytes) else ["a"] if hasattr(value, "send") else []
     if any(type(part).__name__ in message for part in (value, *parts)):
+        return True
+    if isinstance(value, list | set) and any(repr(part) in message for part in value if isinstance(part, str)):
+        return True
+    if callable(value) and getattr(value, "__name__", "?") in message:
         return True
     if hasattr(value, "__len__") and f" {len(value)} " in message:  # one text in place of three tokens
         return True

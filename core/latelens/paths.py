@@ -5,7 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from latelens.refusals import described, shown
+from latelens.refusals import check_is, described, shown
+
+
+def checked_file(name: str, path: str | os.PathLike[str]) -> str:
+    """The path of a file, as a str; what no file can be called is refused. `name` is the argument's."""
+    check_is(name, path, (str, os.PathLike), "the path of a file")
+    text = os.fsdecode(path)
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} must be the path of a file, got {shown(text)} ({error})") from error
+    if not text or "\0" in text:
+        raise ValueError(f"{name} must be the path of a file, got {shown(text)}")
+    return text
 
 
 def checked_folder(path: str | os.PathLike[str], *, none: str = "") -> Path:

@@ -18,7 +18,7 @@ from latelens.encoders.cached import cached
 from latelens.explanation.matches import explain
 from latelens.explanation.relevance import relevance as relevance_of
 from latelens.ranking import calibration_of
-from latelens.refusals import described, shown
+from latelens.refusals import check_is, described, shown
 
 # Of the score, and of the share of the words that nothing backs; chosen on the same halves as the numbers of `backing`.
 # Beside the exact checks, which flag 9 % of the attributable claims of generated search and 38 % of its others, these
@@ -78,7 +78,7 @@ def attribute(
     >>> found.claims[0].label, found.citations[0].cited_text
     ('corroborated', 'Elephants eat up to 150 kg of plants a day.')
     """
-    given = checked(answer, sources, encoder, max_citations, question)
+    given = checked(answer, sources, encoder, max_citations, question, cache)
     verify = None if verifier is None else as_verifier(verifier)
     spans = split_claims(answer)
     judged = [span for span in spans if span.checkable]
@@ -235,9 +235,9 @@ def _citation(
 def check_max_citations(max_citations: int) -> None:
     """Refuse a bound that is out of range; the adapters call it when they are made."""
     if isinstance(max_citations, bool) or not isinstance(max_citations, int):
-        raise TypeError(f"max_citations must be an int, got {type(max_citations).__name__}: {max_citations!r}")
+        raise TypeError(f"max_citations must be an int, got {described(max_citations)}")
     if max_citations < 1:
-        raise ValueError(f"max_citations must be at least 1, got {max_citations}")
+        raise ValueError(f"max_citations must be at least 1, got {shown(max_citations)}")
 
 
 def check_question(question: object) -> None:
@@ -247,21 +247,28 @@ def check_question(question: object) -> None:
 
 
 def checked(
-    answer: str, sources: Sequence[Source | str], encoder: Encoder, max_citations: int, question: str | None
+    answer: str,
+    sources: Sequence[Source | str],
+    encoder: Encoder,
+    max_citations: int,
+    question: str | None,
+    cache: EmbeddingCache | None,
 ) -> tuple[Source, ...]:
     """The sources, once all arguments are such as `attribute` takes."""
     if isinstance(encoder, str):
         raise TypeError(f"encoder must be an encoder, got a name: pass load_encoder({encoder!r})")
+    check_is("encoder", encoder, Encoder, "an encoder from load_encoder")
+    check_is("cache", cache, (EmbeddingCache, type(None)), "an EmbeddingCache or None")
     if not isinstance(answer, str):
         raise TypeError(f"answer must be a str, got {described(answer)}")
     check_question(question)
     if isinstance(sources, (str, Source)) or not isinstance(sources, Sequence):
-        raise TypeError(f"sources must be a sequence of Source or str, got {type(sources).__name__}; use a list")
+        raise TypeError(f"sources must be a sequence of Source or str, got {described(sources)}; use a list")
     check_max_citations(max_citations)
     for i, source in enumerate(sources):
         if not isinstance(source, (Source, str)):
             raise TypeError(
-                f"sources[{i}] must be a Source or a str, got {type(source).__name__}; "
+                f"sources[{i}] must be a Source or a str, got {described(source)}; "
                 "attach_citations takes the documents of a framework"
             )
         if isinstance(source, Source) and not all(isinstance(value, str) for value in source.shown.values()):

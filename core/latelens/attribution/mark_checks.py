@@ -14,6 +14,7 @@ from latelens.attribution.marks import WrittenMark, read_marks, replace_marks, w
 from latelens.attribution.verify.verdict import Judge, Verifier
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
+from latelens.refusals import check_one_of
 
 Verdict = Literal["backed", "elsewhere", "unbacked", "unknown"]
 Handling = Literal["keep", "move", "flag", "strip"]
@@ -80,8 +81,7 @@ def check_marks(
     TypeError, ValueError
         As `attribute` does, and for another handling.
     """
-    if handling not in ("keep", "move", "flag", "strip"):
-        raise ValueError(f"handling must be 'keep', 'move', 'flag' or 'strip', got {handling!r}")
+    check_one_of("handling", handling, ["keep", "move", "flag", "strip"])
     asked = partial(attribute, encoder=encoder, question=question, cache=cache, verifier=verifier)
     found = asked(answer, sources)
     marks = read_marks(answer)

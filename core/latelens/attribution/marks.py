@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import regex
 
+from latelens.refusals import check_is
+
 _NUMBERS = r"\^?\d{1,3}(?:\s{0,2}(?:[,;–-]|,?\sand\s)\s{0,2}\^?\d{1,3}){0,20}"
 _NAMED = rf"(?:sources?|docs?|documents?|passages?|contexts?|refs?\.?|references?)\s{{0,2}}{_NUMBERS}"
 _MARK = regex.compile(
@@ -40,6 +42,7 @@ def read_marks(answer: str) -> tuple[WrittenMark, ...]:
     >>> [mark.numbers for mark in read_marks("They eat grass [1, 3]. They swim【2†source】 (4).")]
     [(1, 3), (2,), (4,)]
     """
+    check_is("answer", answer, str, "a str")
     text = answer
     for pattern in (_CODE, _FOOTNOTE):
         text = pattern.sub(lambda apart: "\0" * len(apart[0]), text)

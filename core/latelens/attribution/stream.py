@@ -52,7 +52,7 @@ class AnswerStream:
         max_citations: int = 3,
         verifier: Verifier | Judge | None = None,
     ) -> None:
-        self._sources = checked("", sources, encoder, max_citations, question)
+        self._sources = checked("", sources, encoder, max_citations, question, cache)
         self._encoder = CachedEncoder(encoder, EmbeddingCache())
         self._question, self._cache, self._most = question, cache, max_citations
         self._verifier = None if verifier is None else _Remembering(as_verifier(verifier))

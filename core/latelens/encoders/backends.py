@@ -13,7 +13,7 @@ from latelens.encoders.calibration import Calibration, packaged_calibration
 from latelens.encoders.onnx.settings import is_export
 from latelens.encoders.options import BackendName, EncoderOptions
 from latelens.encoders.reading import TokenEncoder
-from latelens.refusals import shown
+from latelens.refusals import check_one_of, shown
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ def open_encoder(model: Any, options: EncoderOptions) -> TokenEncoder:
 def check_backend(name: str) -> None:
     """Refuse a name that is in no line of the table."""
     names = ["auto", *(backend.name for backend in BACKENDS)]
-    if name not in names:
-        raise ValueError(f"backend must be {', '.join(map(repr, names[:-1]))} or {names[-1]!r}, got {name!r}")
+    check_one_of("backend", name, names)
 
 
 def _backend(model: Any, name: str) -> Backend:

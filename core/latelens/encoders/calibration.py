@@ -14,6 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.refusals import shown
+
 Number = TypeVar("Number", float, NDArray[np.float64])
 
 
@@ -64,7 +66,14 @@ class Calibration:
         ValueError
             If the file is no calibration.
         """
-        return _parse(Path(path).read_text(encoding="utf-8"), os.fspath(path))
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:  # not there, no UTF-8, or a name that no file has
+            raise ValueError(
+                f"calibration must be a file that can be read, got {shown(path)} ({error}); make one with `python -m "
+                "latelens.evaluation.calibrate`"
+            ) from error
+        return _parse(text, os.fspath(path))
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from latelens.encoders.calibration import Calibration
-from latelens.refusals import described, shown
+from latelens.refusals import check_is, check_one_of, described, shown
 
 BackendName = Literal["auto", "sentence-transformers", "pylate", "onnx"]
 Engine = Literal["torch", "openvino"]
@@ -64,6 +64,10 @@ def check_options(options: EncoderOptions) -> None:
         raise ValueError(f"batch_size must be at least 1, got {size}")
     if device is not None and not isinstance(device, str):
         raise TypeError(f"device must be a str such as 'cuda' or None, got {described(device)}")
+    for name in ("local_files_only", "trust_remote_code"):
+        check_is(name, options.get(name, False), bool, "True or False")
+    check_is("revision", options.get("revision"), (str, type(None)), "a str, such as a branch or a commit, or None")
+    check_is("model_kwargs", options.get("model_kwargs"), (Mapping, type(None)), "a dict or None")
     _check_calibration(options.get("calibration"))
     _check_route(options.get("engine", "torch"), options.get("dtype"), options.get("speed", "exact"))
 
@@ -77,16 +81,13 @@ def _check_calibration(calibration: object) -> None:
 
 
 def _check_route(engine: str, dtype: str | None, speed: str) -> None:
-    if speed not in ("exact", "fast"):
-        raise ValueError(f"speed must be 'exact' or 'fast', got {speed!r}")
-    if engine == "onnx":
+    check_one_of("speed", speed, ["exact", "fast"])
+    if isinstance(engine, str) and engine == "onnx":
         raise ValueError(
             "engine='onnx' is not to be had: write the model with encoder.export(folder) and load the folder, or use "
             "engine='openvino' (`pip install 'latelens[fast]'`)"
         )
-    if engine not in ("torch", "openvino"):
-        raise ValueError(f"engine must be 'torch' or 'openvino', got {engine!r}")
-    if dtype not in (None, "float32", "bfloat16", "float16"):
-        raise ValueError(f"dtype must be one of 'float32', 'bfloat16', 'float16' or None, got {dtype!r}")
+    check_one_of("engine", engine, ["torch", "openvino"])
+    check_one_of("dtype", dtype, ["float32", "bfloat16", "float16", None])
     if speed == "fast" and (engine != "torch" or dtype is not None):
         raise ValueError(f"speed='fast' chooses engine and dtype itself; got engine={engine!r} and dtype={dtype!r}")

@@ -20,6 +20,7 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.calibration import Calibration
 from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
 from latelens.encoders.protocol import Encoder
+from latelens.refusals import check_is, check_texts, described, shown
 from latelens.serialize import from_bytes, to_bytes
 
 # Fewer texts than this are encoded here: sending them costs more than it saves.
@@ -71,8 +72,11 @@ class EncoderPool:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         _check_model(model)
-        if isinstance(devices, str) or (devices is not None and not devices):
-            raise ValueError(f"devices must be a list such as ['cuda:0', 'cuda:1'] or None, got {devices!r}")
+        if devices is not None and (not isinstance(devices, list | tuple) or not devices):
+            raise ValueError(f"devices must be a list such as ['cuda:0', 'cuda:1'] or None, got {described(devices)}")
+        if devices is not None:
+            check_texts("devices", devices)
+        check_is("options", options, (Mapping, type(None)), "a dict of load_encoder's options, or None")
         if devices and not isinstance(model, str | os.PathLike):
             raise ValueError(
                 f"devices={list(devices)} need a name or a folder, which each process loads on its own device, got a "
@@ -80,7 +84,7 @@ class EncoderPool:
             )
         count = processes if processes is not None else len(devices or ("", ""))
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"processes must be an int of at least 1 or None, got {processes!r}")
+            raise ValueError(f"processes must be an int of at least 1 or None, got {shown(processes)}")
         self.processes = count
         self._given = devices, options
         self._model = model

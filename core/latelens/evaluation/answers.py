@@ -12,6 +12,7 @@ from latelens.attribution.mark_checks import BORNE
 from latelens.attribution.verify.verdict import Judge, Verifier
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
+from latelens.refusals import check_is, check_several
 
 MEASURES = {
     "supported": "claims that the sources back",
@@ -105,6 +106,7 @@ def score_answer(
     >>> score.supported, score.flagged, score.citation_precision, score.citation_recall
     (0.5, 0.5, 0.5, 0.5)
     """
+    check_several("sources", sources, "sources")
     return _scored(Answered(question, answer, tuple(sources)), encoder, cache, verifier)
 
 
@@ -116,6 +118,9 @@ def score_answers(
     verifier: Verifier | Judge | None = None,
 ) -> AnswerScores:
     """Score a set of answers; without a `cache`, sources that several of them share are encoded once all the same."""
+    check_several("examples", examples, "Answered")
+    check_is("encoder", encoder, Encoder, "an encoder from load_encoder")
+    check_is("cache", cache, (EmbeddingCache, type(None)), "an EmbeddingCache or None")
     cache = EmbeddingCache() if cache is None else cache
     return AnswerScores(tuple(_scored(example, encoder, cache, verifier) for example in examples))
 
@@ -123,6 +128,7 @@ def score_answers(
 def _scored(
     example: Answered, encoder: Encoder, cache: EmbeddingCache | None, verifier: Verifier | Judge | None
 ) -> AnswerScore:
+    check_is("an example", example, Answered, "an Answered")
     checked = check_marks(
         example.answer, example.sources, encoder, question=example.question, cache=cache, verifier=verifier
     )

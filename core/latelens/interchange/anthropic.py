@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
-from latelens.interchange.checking import as_list, as_mapping, checked, of_texts, source_at, unmeasured
+from latelens.interchange.checking import as_list, as_mapping, checked, checked_sources, of_texts, source_at, unmeasured
 from latelens.refusals import shown
 
 MODEL = "anthropic"
@@ -41,7 +41,7 @@ def from_anthropic_citations(blocks: Sequence[Mapping[str, Any]], sources: Seque
     ValueError
         If a citation is not a ``char_location``, or quotes what its source does not hold there.
     """
-    sources, claims, answer = tuple(sources), [], ""
+    sources, claims, answer = checked_sources(sources), [], ""
     for number, item in enumerate(as_list(blocks, "the content")):
         block = as_mapping(item, f"block {number}")
         if block.get("type") != "text":

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
-from latelens.refusals import described
+from latelens.refusals import check_is, check_several, described, shown
 
 # Neither Anthropic nor Google says how well the cited text backs a claim: such a claim stays to be checked.
 UNMEASURED = "cited, not measured"
@@ -39,10 +39,24 @@ def checked(attribution: Attribution) -> Attribution:
     return attribution
 
 
+def checked_sources(sources: Iterable[Source]) -> tuple[Source, ...]:
+    """The sources, once each is one."""
+    check_several("sources", sources, "Sources")
+    given = tuple(sources)
+    for i, source in enumerate(given):
+        check_is(f"sources[{i}]", source, Source, "a Source")
+    return given
+
+
+def check_attribution(attribution: object) -> None:
+    """Refuse what `attribute` does not give."""
+    check_is("attribution", attribution, Attribution, "an Attribution, as attribute gives it")
+
+
 def source_at(sources: Sequence[Source], index: Any, where: str) -> Source:
     """The source that an index names, from 0."""
     if isinstance(index, bool) or not isinstance(index, int):
-        raise ValueError(f"{where} cites source {index!r}; a source is named by its position, an int")
+        raise ValueError(f"{where} cites source {shown(index)}; a source is named by its position, an int")
     if not 0 <= index < len(sources):
         raise ValueError(f"{where} cites source {index} of {len(sources)}: give the sources that were cited, in order")
     return sources[index]
@@ -50,6 +64,7 @@ def source_at(sources: Sequence[Source], index: Any, where: str) -> Source:
 
 def of_texts(attribution: Attribution) -> Attribution:
     """The attribution without citations of shown metadata, for formats in which every citation is a piece of a text."""
+    check_attribution(attribution)
     claims = (
         replace(claim, citations=tuple(citation for citation in claim.citations if citation.key is None))
         for claim in attribution.claims
@@ -80,7 +95,7 @@ def as_list(item: Any, where: str) -> Sequence[Any]:
 
 def _check_span(text: str, start: Any, end: Any, quoted: str, where: str) -> None:
     if any(isinstance(value, bool) or not isinstance(value, int) for value in (start, end)):
-        raise ValueError(f"{where} must be a range of ints, got {start!r}:{end!r}")
+        raise ValueError(f"{where} must be a range of ints, got {shown(start)}:{shown(end)}")
     if not 0 <= start <= end <= len(text):
         raise ValueError(f"{where} is {start}:{end}, outside a text of {len(text)} characters")
     if text[start:end] != quoted:

@@ -7,8 +7,8 @@ from itertools import accumulate
 from typing import Any
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
-from latelens.interchange.checking import as_list, as_mapping, checked, of_texts, source_at, unmeasured
-from latelens.refusals import shown
+from latelens.interchange.checking import as_list, as_mapping, checked, checked_sources, of_texts, source_at, unmeasured
+from latelens.refusals import check_is, shown
 
 MODEL = "google"
 
@@ -29,7 +29,8 @@ def to_google_grounding(attribution: Attribution) -> dict[str, Any]:
     ValueError
         If the answer holds a lone surrogate, which has no UTF-8.
     """
-    attribution, offsets = of_texts(attribution), _byte_offsets(attribution.answer)
+    attribution = of_texts(attribution)
+    offsets = _byte_offsets(attribution.answer)
     return {
         "groundingChunks": [{"retrievedContext": _context(reference)} for reference in attribution.references],
         "groundingSupports": [
@@ -56,7 +57,8 @@ def from_google_grounding(grounding: Mapping[str, Any], answer: str, sources: Se
     ValueError
         If a segment is not in the answer, or a chunk's text in no source.
     """
-    grounding, sources = as_mapping(grounding, "grounding metadata"), tuple(sources)
+    grounding, sources = as_mapping(grounding, "grounding metadata"), checked_sources(sources)
+    check_is("answer", answer, str, "a str")
     chunks = as_list(grounding.get("groundingChunks") or (), "groundingChunks")
     supports = as_list(grounding.get("groundingSupports") or (), "groundingSupports")
     characters = {offset: position for position, offset in enumerate(_byte_offsets(answer))}
@@ -104,7 +106,8 @@ def _claim(
     if start is None or end is None:
         raise ValueError(
             f"the segment of {where} is {segment.get('startIndex', 0)}:{segment.get('endIndex', 0)}, which are not "
-            "byte positions between characters of the answer: give the text exactly as the model returned it"
+            f"byte positions between characters of the answer: give the text exactly as the model returned it, "
+            f"got {shown(answer)}"
         )
     text = segment.get("text", answer[start:end])
     return unmeasured(start, end, text, _citations(start, end, support, chunks, sources, where))

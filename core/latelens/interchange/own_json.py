@@ -9,10 +9,10 @@ from numbers import Integral, Real
 from typing import Any, TypeVar, get_args
 
 from latelens.attribution.citations import Attribution, Citation, Claim, Label, Source
-from latelens.interchange.checking import as_list, as_mapping, checked
+from latelens.interchange.checking import as_list, as_mapping, check_attribution, checked, checked_sources
 from latelens.interchange.stand_ins import blank, by_source, without_text
 from latelens.pages.files import FilePage
-from latelens.refusals import described, shown
+from latelens.refusals import check_is, described, shown
 
 VERSION = 1
 
@@ -33,6 +33,8 @@ def to_json(attribution: Attribution, *, source_texts: bool = True) -> dict[str,
     ValueError
         If a number is infinite or not a number.
     """
+    check_attribution(attribution)
+    check_is("source_texts", source_texts, bool, "True or False")
     written = {"version": VERSION, **_builtin(asdict(attribution))}
     if not source_texts:
         cited = by_source(attribution)
@@ -61,9 +63,11 @@ def from_json(written: Mapping[str, Any], sources: Sequence[Source] | None = Non
         not hold the text that it quotes.
     """
     written = as_mapping(written, "an attribution")
-    if written.get("version") != VERSION:
+    if "version" not in written:
+        raise ValueError(f"an attribution that to_json wrote has a version, got {described(written)}")
+    if written["version"] != VERSION:
         raise ValueError(
-            f"this attribution has version {written.get('version')!r} and this latelens reads version {VERSION}: "
+            f"this attribution has version {shown(written['version'])} and this latelens reads version {VERSION}: "
             "run `pip install --upgrade latelens`"
         )
     missing = {"answer", "sources", "claims", "model"} - written.keys()
@@ -79,7 +83,7 @@ def from_json(written: Mapping[str, Any], sources: Sequence[Source] | None = Non
     return checked(
         Attribution(
             answer=written["answer"],
-            sources=tuple(sources),
+            sources=checked_sources(sources),
             claims=tuple(claims),
             model=written["model"],
             verifier=written.get("verifier"),

@@ -14,7 +14,7 @@ from latelens.pages.locating import MIN_CONFIDENCE, Place, locate_span
 from latelens.pages.opening import Pages, open_pages
 from latelens.pages.page import Page
 from latelens.pages.words import WordReader
-from latelens.refusals import warn_caller
+from latelens.refusals import check_is, described, warn_caller
 
 # Files whose pages are kept: those of one answer, and some more.
 _KEPT = 16
@@ -54,6 +54,7 @@ def file_page(metadata: Mapping[str, Any]) -> FilePage | None:
     >>> file_page({"source": "report.pdf", "page": 6})
     FilePage(path='report.pdf', index=6, label=None)
     """
+    check_is("metadata", metadata, Mapping, "a dict, as a loader writes it")
     named = (metadata.get(key) for key in _PATHS)
     path = next((value for value in named if isinstance(value, str) and value and not value.isdecimal()), None)
     if path is None or "://" in path or "\0" in path or not path.lower().endswith(_SUFFIXES):
@@ -116,8 +117,10 @@ class PageFiles:
         password: str | None = None,
     ) -> None:
         if isinstance(folders, str | os.PathLike) or not isinstance(folders, Sequence):
-            raise TypeError(f"folders must be a sequence of folders, got {type(folders).__name__}: put it in a list")
+            raise TypeError(f"folders must be a sequence of folders, got {described(folders)}; put it in a list")
+        check_is("password", password, (str, type(None)), "a str or None")
         for folder in folders:
+            check_is("a folder", folder, (str, os.PathLike), "a path")
             if not Path(folder).is_dir():
                 raise ValueError(f"there is no folder {os.fspath(folder)!r}; folders names where the files lie")
         self._folders = [Path(folder).resolve() for folder in folders]

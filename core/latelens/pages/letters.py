@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from latelens.pages.page import Page
 from latelens.pages.skeleton import Skeleton, skeleton
+from latelens.refusals import check_is
 from latelens.text.characters import words
 
 
@@ -73,6 +74,7 @@ _KNOWN: weakref.WeakKeyDictionary[Page, PageLetters] = weakref.WeakKeyDictionary
 
 def letters_of(page: Page) -> PageLetters:
     """The letters of a page, computed once."""
+    check_is("what is searched", page, Page, "a Page, from open_pages")
     known = _KNOWN.get(page)
     if known is None:
         known = _KNOWN[page] = PageLetters(page)

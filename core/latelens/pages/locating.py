@@ -16,6 +16,7 @@ from latelens.pages.geometry import Box
 from latelens.pages.letters import Searched, orders
 from latelens.pages.page import Page
 from latelens.pages.skeleton import skeleton
+from latelens.refusals import check_is, check_number, check_several
 
 MIN_CONFIDENCE = 0.8
 # Characters of the surroundings that tell one place from another.
@@ -106,6 +107,10 @@ def locate(
     ValueError
         If `min_confidence` is out of range.
     """
+    for name, given in (("text", text), ("before", before), ("after", after)):
+        check_is(name, given, str, "a str")
+    check_several("pages", pages, "Pages, from open_pages,")
+    check_number("min_confidence", min_confidence, none="")
     if not 0 < min_confidence <= 1:
         raise ValueError(f"min_confidence must be above 0 and at most 1, got {min_confidence}")
     quote = skeleton(text).text
@@ -123,6 +128,9 @@ def locate_span(
     pages: Sequence[Page], chunk: str, start: int, end: int, *, min_confidence: float = MIN_CONFIDENCE
 ) -> Place | None:
     """`locate` for ``chunk[start:end]``, told from its twins by the rest of the chunk."""
+    check_is("chunk", chunk, str, "a str")
+    for name, place in (("start", start), ("end", end)):
+        check_is(name, place, int, "a position, an int,")
     if not 0 <= start <= end <= len(chunk):
         raise ValueError(f"the span ({start}, {end}) lies outside the chunk of {len(chunk)} characters")
     return locate(pages, chunk[start:end], before=chunk[:start], after=chunk[end:], min_confidence=min_confidence)

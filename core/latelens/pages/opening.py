@@ -18,6 +18,8 @@ from latelens.pages.characters import assemble, boxes_of, lines_of
 from latelens.pages.geometry import Frame
 from latelens.pages.page import Page
 from latelens.pages.words import WordReader, from_words, read_words
+from latelens.paths import checked_file
+from latelens.refusals import check_count, check_is
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -195,9 +197,9 @@ def open_pages(
     ImportError
         If a package is missing; the message names the command to run.
     """
-    if max_pixels < 1:
-        raise ValueError(f"max_pixels must be at least 1, got {max_pixels}")
-    name = os.fspath(path)
+    check_count("max_pixels", max_pixels)
+    check_is("password", password, (str, type(None)), "a str or None")
+    name = checked_file("path", path)
     return Pages(name, password=password, word_reader=word_reader, max_pixels=max_pixels, data=None)
 
 

@@ -12,6 +12,7 @@ from latelens.pages.letters import orders
 from latelens.pages.locating import MIN_CONFIDENCE, most_likely
 from latelens.pages.page import Page
 from latelens.pages.skeleton import skeleton
+from latelens.refusals import check_is
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,8 @@ def lay(page: Page, text: str) -> TextOnPage:
 
     A text that does not stand there, or in several places, has no character on the page.
     """
+    check_is("page", page, Page, "a Page, from open_pages")
+    check_is("text", text, str, "a str")
     at = page.text.find(text) if text else -1
     if at >= 0 and page.text.find(text, at + 1) < 0:
         return TextOnPage(page, np.arange(at, at + len(text), dtype=np.int32))

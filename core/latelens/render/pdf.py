@@ -14,6 +14,7 @@ from latelens.explanation.results import Ranked
 from latelens.pages.files import FilePage, file_page, find_in
 from latelens.pages.marking import PdfMark, write_marks
 from latelens.pages.opening import open_pages
+from latelens.paths import checked_file
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def highlight(
     ValueError
         If the file is no PDF, is encrypted or damaged, or `target` is the file itself.
     """
+    target = checked_file("target", target)
     pages = open_pages(path, password=password)
     if not pages.is_pdf:
         raise ValueError(f"{pages.path}: is an image; only a PDF can be marked")

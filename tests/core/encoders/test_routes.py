@@ -81,7 +81,7 @@ def test_openvino_does_not_round_by_itself():
         ({"speed": "warp"}, ValueError, "speed must be 'exact' or 'fast', got 'warp'"),
         ({"engine": "onnx"}, ValueError, r"write the model with encoder\.export"),
         ({"engine": "tpu"}, ValueError, "engine must be 'torch' or 'openvino', got 'tpu'"),
-        ({"dtype": "int8"}, ValueError, "dtype must be one of 'float32', 'bfloat16', 'float16' or None, got 'int8'"),
+        ({"dtype": "int8"}, ValueError, "dtype must be 'float32', 'bfloat16', 'float16' or None, got 'int8'"),
         ({"speed": "fast", "dtype": "bfloat16"}, ValueError, "chooses engine and dtype itself"),
     ],
 )

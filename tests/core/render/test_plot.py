@@ -345,11 +345,11 @@ def test_pictures_refuse_what_has_no_picture(offline, ranked, page):
         plot_ranking([])
     with pytest.raises(ValueError, match="has one query and this one has"):
         plot_ranking([*ranked, *rerank("rain?", [RAIN], offline)])
-    with pytest.raises(ValueError, match="top must be at least 1"):
+    with pytest.raises(ValueError, match="top must be an int of at least 1"):
         plot_ranking(ranked, top=0)
-    with pytest.raises(ValueError, match="max_columns must be at least 1"):
+    with pytest.raises(ValueError, match="max_columns must be an int of at least 1"):
         plot_similarity(page, max_columns=0)
-    with pytest.raises(ValueError, match="max_lines must be at least 1"):
+    with pytest.raises(ValueError, match="max_lines must be an int of at least 1"):
         plot_document(page, max_lines=0)
     with pytest.raises(ValueError, match="one query"):
         plot_contrast(page, rerank("rain?", [RAIN], offline)[0].explanation)

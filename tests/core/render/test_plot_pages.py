@@ -54,5 +54,5 @@ def test_words_that_are_left_out_are_counted(page, offline):
     assert len(panels(figure)) == 2
     foot = [text.get_text() for axes in figure.axes for text in axes.texts if text.get_gid() == "foot"]
     assert "left out: 4" in " ".join(foot[0].split())
-    with pytest.raises(ValueError, match="max_panels must be at least 1"):
+    with pytest.raises(ValueError, match="max_panels must be an int of at least 1"):
         plot_page(found.explanation, page, max_panels=0)

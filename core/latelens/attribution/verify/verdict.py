@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from latelens.refusals import described
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -75,7 +77,7 @@ def as_verifier(verifier: Verifier | Judge) -> Verifier:
     if not callable(verifier):
         raise TypeError(
             "verifier must have `name` and `verify(claims, evidence)`, or be a function of a claim and its evidence "
-            f"texts; got {type(verifier).__name__}"
+            f"texts; got {described(verifier)}"
         )
     if inspect.iscoroutinefunction(verifier) or inspect.iscoroutinefunction(getattr(verifier, "__call__", None)):  # noqa: B004
         raise TypeError("verifier must not be async: wrap it in a function that waits for it")
@@ -101,7 +103,8 @@ class _FunctionVerifier:
         try:
             return Verdict(float(given))
         except TypeError as error:
-            raise TypeError(f"verifier {self.name!r} must give a probability or a Verdict, got {given!r}") from error
+            wanted = f"verifier {self.name!r} must give a probability or a Verdict"
+            raise TypeError(f"{wanted}, got {described(given)}") from error
         except ValueError as error:
             raise ValueError(f"verifier {self.name!r}, asked about {claim!r}: {error}") from error
 

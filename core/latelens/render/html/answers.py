@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latelens.evaluation.answers import MEASURES, AnswerScore, AnswerScores
+from latelens.refusals import check_is
 from latelens.render.html.answer import show_answer
 from latelens.render.html.escaping import escape
 from latelens.render.html.page import resource, whole_page, write_page
@@ -39,6 +40,8 @@ class AnswersReport:
 
 def answers_report(scores: AnswerScores, *, title: str = "Answers and their sources") -> AnswersReport:
     """Show the scores of answers: ``answers_report(scores).save("answers.html")``; the least supported come first."""
+    check_is("scores", scores, AnswerScores, "what score_answers gives")
+    check_is("title", title, str, "a str")
     return AnswersReport(scores, title)
 
 

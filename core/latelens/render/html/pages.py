@@ -13,6 +13,7 @@ import numpy as np
 from latelens.explanation.results import Ranked
 from latelens.pages.page import Page
 from latelens.pages.rows import TextOnPage, lay
+from latelens.refusals import check_is, check_several, check_texts
 from latelens.render.html.escaping import as_script_json, escape
 from latelens.render.html.page import resource, whole_page, write_page
 from latelens.render.html.page_pictures import cutting, draw, in_parts, mark, marked
@@ -99,6 +100,11 @@ def page_report(
         If the ranking is empty or not of one query, or there are fewer pages or names than documents.
     """
     one_query(ranked)
+    check_several("pages", pages, "Pages, or None for a text that has none,")
+    for i, page in enumerate(pages):
+        check_is(f"pages[{i}]", page, (Page, type(None)), "a Page, from open_pages, or None")
+    if names is not None:
+        check_texts("names", names)
     last = max(item.index for item in ranked)
     for what, given in (("pages", pages), ("names", names)):
         if given is not None and len(given) <= last:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from latelens.explanation.contrasting import WordGain, contrast
 from latelens.explanation.matches import Explanation
+from latelens.refusals import check_texts, described
 from latelens.render.plot import sheet as drawing
 
 _MAX_WORDS = 24
@@ -51,6 +52,10 @@ def plot_contrast(
     ValueError
         If the two explanations are not of one query.
     """
+    check_texts("names", names)
+    if len(names) != 2:
+        raise ValueError(f"names must be two, one for each document, got {described(names)}")
+    drawing.check_room(ax, figsize)
     told = contrast(a, b)
     pairs = _pairs(told.words)
     labels = [pair.label for pair in pairs]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
 from latelens.explanation.matches import Explanation
+from latelens.refusals import check_count, check_is
 from latelens.render.ledger import DocumentHeat, document_heat, ledger
 from latelens.render.plot import sheet as drawing
 from latelens.render.plot.lines import Lines, Run, choose_lines, wrap
@@ -52,8 +53,11 @@ def plot_document(
     ax, figsize, scale
         As in `plot_similarity`.
     """
-    if max_lines < 1:
-        raise ValueError(f"max_lines must be at least 1, got {max_lines}")
+    check_is("explanation", explanation, Explanation, "an Explanation")
+    check_count("max_lines", max_lines)
+    drawing.check_room(ax, figsize, scale)
+    for span in _given(evidence):
+        check_is("a span of evidence", span, EvidenceSpan, "an EvidenceSpan")
     evidence = find_evidence(explanation) if evidence is None else evidence
     heat = document_heat(explanation, ledger(explanation))
     width, room = _room(ax, figsize, max_lines)
@@ -78,6 +82,12 @@ def plot_document(
     sheet.head(_title(explanation, width), _SIDE)
     sheet.foot(_caption(explanation.document.text, evidence), _SIDE)
     return sheet.figure
+
+
+def _given(evidence: Sequence[EvidenceSpan] | None) -> Sequence[EvidenceSpan]:
+    if evidence is not None:
+        check_is("evidence", evidence, (list, tuple), "a list of EvidenceSpan or None")
+    return evidence or ()
 
 
 def _room(ax: Axes | None, figsize: tuple[float, float] | None, max_lines: int) -> tuple[float, int]:

@@ -15,6 +15,7 @@ from latelens.explanation.matches import Explanation
 from latelens.pages.geometry import Box
 from latelens.pages.page import Page
 from latelens.pages.rows import lay
+from latelens.refusals import check_count
 from latelens.render.ledger import document_heat, ledger
 from latelens.render.plot import sheet as drawing
 
@@ -47,8 +48,8 @@ def plot_page(
     ValueError
         If `max_panels` is below 1 or the query has no words.
     """
-    if max_panels < 1:
-        raise ValueError(f"max_panels must be at least 1, got {max_panels}")
+    check_count("max_panels", max_panels)
+    drawing.check_room(scale=scale)
     lines = ledger(explanation)
     asked = sorted((i for i, line in enumerate(lines) if line.is_word), key=lambda i: -lines[i].contribution)
     if not asked:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.typing import ColorType
 
 from latelens.explanation.results import Ranked
+from latelens.refusals import check_count
 from latelens.render.ledger import LedgerLine, ledger, one_query
 from latelens.render.plot import sheet as drawing
 
@@ -37,8 +38,8 @@ def plot_ranking(
     ValueError
         If `ranked` is empty, or not of one query.
     """
-    if top < 1:
-        raise ValueError(f"top must be at least 1, got {top}")
+    check_count("top", top)
+    drawing.check_room(ax, figsize, scale)
     query = one_query(ranked)
     shown = ranked[:top]
     labels = [f"{i}.  #{item.index}  {_opening(item)}" for i, item in enumerate(shown, 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 import unicodedata
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from latelens.embeddings import TokenEmbeddings
+from latelens.refusals import check_is, check_number, described
 from latelens.render.ledger import top_similarity
 
 try:
@@ -77,6 +79,26 @@ class Picture(Figure):
         return out.getvalue()
 
 
+def check_room(
+    ax: Axes | None = None, figsize: tuple[float, float] | None = None, scale: tuple[float, float] | None = None
+) -> None:
+    """Refuse what is no axes, no size in inches and no range of similarities; every picture calls it first."""
+    check_is("ax", ax, (Axes, type(None)), "matplotlib axes or None")
+    _check_pair("figsize", figsize, "(width, height) in inches", least=0.1)
+    _check_pair("scale", scale, "(low, high)")
+    if scale is not None and not scale[0] < scale[1]:
+        raise ValueError(f"scale must be (low, high) with low below high, got {scale}")
+
+
+def _check_pair(name: str, pair: object, called: str, *, least: float = -math.inf) -> None:
+    if pair is None:
+        return
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError(f"{name} must be {called} or None, got {described(pair)}")
+    for value in pair:
+        check_number(f"{name}, {called},", value, least, none="")
+
+
 class Sheet:
     """A rectangle to draw on, measured in inches from its lower left corner: a new figure, or the caller's axes."""
 
@@ -137,10 +159,7 @@ def figure_of(ax: Axes) -> Figure:
 
 def colour_range(query: TokenEmbeddings, scale: tuple[float, float] | None) -> Normalize:
     """One range for all pictures of a query: 0 to its rows' largest similarity with themselves, 1 for unit rows."""
-    low, high = scale or (0.0, top_similarity(query))
-    if not low < high:
-        raise ValueError(f"scale must be (low, high) with low below high, got {scale}")
-    return Normalize(low, high)
+    return Normalize(*(scale or (0.0, top_similarity(query))))
 
 
 def ink_on(colour: ColorType) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.explanation.matches import Explanation
 from latelens.explanation.words import query_words
+from latelens.refusals import check_count, check_is
 from latelens.render.plot import sheet as drawing
 from latelens.text.characters import words
 
@@ -53,8 +54,9 @@ def plot_similarity(
     max_columns
         Document rows to show; more than that only if each is a match.
     """
-    if max_columns < 1:
-        raise ValueError(f"max_columns must be at least 1, got {max_columns}")
+    check_is("explanation", explanation, Explanation, "an Explanation")
+    check_count("max_columns", max_columns)
+    drawing.check_room(ax, figsize, scale)
     rows = _shown_rows(explanation)
     best = explanation.similarity[rows].argmax(axis=1)  # (shown rows,) document rows
     columns = _shown_columns(explanation.document, np.unique(best), min(max_columns, _room(ax, figsize)))
