@@ -60,6 +60,15 @@ def passages(documents: Iterable[Document], *, whole: bool) -> dict[str, list[Ch
     return found
 
 
+def documents_of(texts: Iterable[str], metadatas: Iterable[dict[str, Any]] | None) -> list[Document]:
+    """Documents of texts, and of as many metadata."""
+    given = listed("texts", texts, str, wrap="from_documents and add_documents take Documents")
+    each: list[Any] = [{} for _ in given] if metadatas is None else listed("metadatas", metadatas, dict)
+    if len(each) != len(given):
+        raise ValueError(f"metadatas must be as many as the texts, got {len(each)} for {len(given)}")
+    return [Document(text, metadata=metadata) for text, metadata in zip(given, each, strict=True)]
+
+
 def text_of(document: Document | str) -> str:
     """The text of a document, or a text itself."""
     check_type("document", document, (Document, str))

@@ -18,6 +18,7 @@ from typing_extensions import Self, Unpack
 from langchain_latelens.documents import (
     Parents,
     document_of,
+    documents_of,
     parent_finder,
     passages,
     plain_document,
@@ -27,7 +28,7 @@ from langchain_latelens.documents import (
 )
 from langchain_latelens.retriever_arguments import Making, Options
 from langchain_latelens.tracing import abatch, batch, child_runs
-from latelens.bridge.arguments import check_flag, listed
+from latelens.bridge.arguments import check_flag
 from latelens.bridge.calibrations import CalibrationSetting
 from latelens.bridge.parents import KEPT, PARENT_KEY, FindParents, check_parents, kept_parents
 from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, put_documents, remove, retrieve
@@ -172,14 +173,9 @@ class LateInteractionRetriever(BaseRetriever):
         **arguments: Unpack[Making],
     ) -> Self:
         """Like `from_documents`, from texts and their metadata."""
-        texts = listed("texts", texts, str, wrap="from_documents takes Documents")
         if isinstance(metadatas, Embeddings) or isinstance(model, Embeddings):
             raise TypeError("latelens takes no embeddings: pass a late-interaction model with model=, or nothing")
-        each: list[Any] = [{} for _ in texts] if metadatas is None else listed("metadatas", metadatas, dict)
-        if len(each) != len(texts):
-            raise ValueError(f"metadatas must be as many as the texts, got {len(each)} for {len(texts)}")
-        documents = [Document(text, metadata=metadata) for text, metadata in zip(texts, each, strict=True)]
-        return cls.from_documents(documents, model, **arguments)
+        return cls.from_documents(documents_of(texts, metadatas), model, **arguments)
 
     @classmethod
     def from_index(

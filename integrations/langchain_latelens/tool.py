@@ -12,7 +12,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
 from latelens.bridge.arguments import check_name, check_type
-from latelens.bridge.quotes import Found, QuoteNumbers, numbered_quotes
+from latelens.bridge.quotes import Found, QuoteNumbers, checked_numbers, numbered_quotes
 
 
 class EvidenceQuery(BaseModel):
@@ -43,14 +43,15 @@ def create_evidence_tool(
         How the tool is described to the model.
     numbers
         Counts the quotes: several calls in a conversation never give one number to two quotes. Each tool has its own
-        by default; give one `QuoteNumbers` to all evidence tools of an agent, and reset it for a new conversation.
+        by default; give one `QuoteNumbers` to all evidence tools of an agent, and reset it for a new conversation. A
+        conversation that goes on in a new process needs `QuoteNumbers(texts)` of its earlier tool messages.
     name_unmatched
         End with a line that names the query's content words that nothing quoted has a close wording for.
     """
     check_type("retriever", retriever, Runnable, instead="of a vector store pass store.as_retriever()")
     check_name("name", name)
     check_name("description", description)
-    counted = numbers or QuoteNumbers()
+    counted = checked_numbers(numbers)
 
     def quote(query: str, documents: Sequence[Document]) -> str:
         found = [Found(document.id, document.page_content, document.metadata) for document in documents]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from langchain_core.documents import Document
@@ -11,7 +11,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 from typing_extensions import Self
 
-from langchain_latelens.documents import document_of, to_chunks, with_ids
+from langchain_latelens.documents import document_of, documents_of, to_chunks, with_ids
 from langchain_latelens.evidence import SCORE_KEY
 from latelens.bridge.arguments import check_names
 from latelens.bridge.retrieving import Retrieved, put, remove
@@ -120,6 +120,19 @@ class LateInteractionVectorStore(VectorStore):
         named = with_ids(*_with_all_ids(documents, ids))
         put(self.index, to_chunks(named), batch_size=batch_size, show_progress=show_progress)
         return [str(document.id) for document in named]
+
+    def add_texts(  # type: ignore[override]  # the base takes anything in silence
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int = 256,
+        show_progress: bool = False,
+    ) -> list[str]:
+        """Like `add_documents`, from texts and their metadata."""
+        documents = documents_of(texts, metadatas)
+        return self.add_documents(documents, ids, batch_size=batch_size, show_progress=show_progress)
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
         """Delete documents; unknown ids are skipped.

@@ -12,7 +12,7 @@ from llama_index.core.schema import NodeWithScore
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
 
 from latelens.bridge.arguments import check_name, check_type
-from latelens.bridge.quotes import Found, QuoteNumbers, numbered_quotes
+from latelens.bridge.quotes import Found, QuoteNumbers, checked_numbers, numbered_quotes
 from latelens.refusals import shown
 from llama_index_latelens.nodes import text_of
 
@@ -48,7 +48,8 @@ def create_evidence_tool(
         How the tool is described to the model.
     numbers
         Counts the quotes: several calls in a conversation never give one number to two quotes. Each tool has its own
-        by default; give one `QuoteNumbers` to all evidence tools of an agent, and reset it for a new conversation.
+        by default; give one `QuoteNumbers` to all evidence tools of an agent, and reset it for a new conversation. A
+        conversation that goes on in a new process needs `QuoteNumbers(texts)` of its earlier tool messages.
     name_unmatched
         End with a line that names the query's content words that nothing quoted has a close wording for.
     """
@@ -56,7 +57,7 @@ def create_evidence_tool(
     check_name("name", name)
     check_name("description", description)
     metadata = ToolMetadata(description=description, name=name, fn_schema=EvidenceQuery)
-    return EvidenceTool(retriever, metadata, numbers or QuoteNumbers(), name_unmatched=name_unmatched)
+    return EvidenceTool(retriever, metadata, checked_numbers(numbers), name_unmatched=name_unmatched)
 
 
 class EvidenceTool(AsyncBaseTool):

@@ -15,6 +15,8 @@ from langchain_core.tools import BaseTool
 from langchain_tests.integration_tests import RetrieversIntegrationTests, ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
+from langchain_latelens.reranked_retriever import RerankedRetriever
+from langchain_latelens.reranker import LateInteractionRerank
 from langchain_latelens.retriever import LateInteractionRetriever
 from langchain_latelens.tool import create_evidence_tool
 from latelens.index.exact import ExactIndex
@@ -50,6 +52,24 @@ class TestTwoStageRetriever(TestRetriever):
     @property
     def retriever_constructor_params(self) -> dict[str, Any]:
         return {"searcher": TwoStage(BM25(CHUNKS), FakeEncoder())}
+
+
+class TestRerankedRetriever(TestRetriever):
+    """What `as_retriever` gives: it takes ``top_n`` where a retriever takes ``k``."""
+
+    @property
+    def retriever_constructor(self) -> type[BaseRetriever]:
+        return RerankedRetriever
+
+    @property
+    def retriever_constructor_params(self) -> dict[str, Any]:
+        base = LateInteractionRetriever(searcher=filled_index(), k=6)
+        made = LateInteractionRerank(model=FakeEncoder()).as_retriever(base)
+        return {"base_retriever": made.base_retriever, "reranker": made.reranker}
+
+    @property
+    def num_results_arg_name(self) -> str:
+        return "top_n"
 
 
 class _Tool:

@@ -523,6 +523,17 @@ def test_numbers_run_on_from_call_to_call_and_over_the_tools_of_an_agent(side: A
     assert side.quotes(tools[1], "elephants cross")[:4] == "[1] "
 
 
+def test_a_conversation_that_goes_on_in_another_process_goes_on_counting(side: Any) -> None:
+    retriever = side.retriever([side.chunk(TEXTS["grass"], "g"), side.chunk(TEXTS["trains"], "t")], FakeEncoder())
+    before = side.quotes(side.create_evidence_tool(retriever, "find", "Finds."), "eat grass bark")
+    resumed = QuoteNumbers(["What do elephants eat?", before, "They eat grass [1]."])
+    tool = side.create_evidence_tool(retriever, "find", "Finds.", numbers=resumed)
+    assert side.quotes(tool, "eat grass bark") == before
+    new = [side.chunk("Whales sing.", "w")]
+    tool = side.create_evidence_tool(side.retriever(new, FakeEncoder()), "find", "Finds.", numbers=resumed)
+    assert side.quotes(tool, "sing") == f'[{len(before.splitlines()) + 1}] "Whales sing." (w)'
+
+
 def test_a_sentence_that_overlapping_chunks_share_is_quoted_once(side: Any) -> None:
     chunks = [side.chunk(f"{TEXTS['grass']} {more}", str(i), source="a") for i, more in enumerate(["It rains.", "So."])]
     tool = side.create_evidence_tool(side.retriever(chunks, FakeEncoder()), "find_evidence", "Finds evidence.")

@@ -23,6 +23,7 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.llms.mock import MockLLM
 from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.vector_stores.types import VectorStoreQuery
 from pydantic import ValidationError
 
 import langchain_latelens as lc
@@ -118,13 +119,15 @@ def li_add(nodes: Any = (NODE,), show_progress: Any = False) -> Any:
     return li_retriever().add_nodes(nodes, show_progress=show_progress)
 
 
-def lc_tool(retriever: Any = None, name: Any = "search", description: Any = "Finds.") -> Any:
-    made = lc.create_evidence_tool(lc_retriever() if retriever is None else retriever, name, description)
+def lc_tool(retriever: Any = None, name: Any = "search", description: Any = "Finds.", numbers: Any = None) -> Any:
+    base = lc_retriever() if retriever is None else retriever
+    made = lc.create_evidence_tool(base, name, description, numbers=numbers)
     return made.invoke({"query": QUERY})
 
 
-def li_tool(retriever: Any = None, name: Any = "search", description: Any = "Finds.") -> Any:
-    return li.create_evidence_tool(li_retriever() if retriever is None else retriever, name, description)(QUERY)
+def li_tool(retriever: Any = None, name: Any = "search", description: Any = "Finds.", numbers: Any = None) -> Any:
+    base = li_retriever() if retriever is None else retriever
+    return li.create_evidence_tool(base, name, description, numbers=numbers)(QUERY)
 
 
 def lc_attach(message: Any = TEXT, sources: Any = (DOCUMENT,), attributor: Any = None, question: Any = None) -> Any:
@@ -159,6 +162,39 @@ def lc_as_retriever(base_retriever: Any = None) -> Any:
     return lc.LateInteractionRerank(model=FakeEncoder()).as_retriever(base)
 
 
+def lc_store(searched: Any = None, **given: Any) -> lc.LateInteractionVectorStore:
+    return lc.LateInteractionVectorStore(index() if searched is None else searched, **given)
+
+
+def li_store(searched: Any = None, **given: Any) -> li.LateInteractionVectorStore:
+    made = ExactIndex(FakeEncoder())
+    made.add(li.to_chunks([NODE]))
+    return li.LateInteractionVectorStore(made if searched is None else searched, **given)
+
+
+def lc_found(query: Any = QUERY, k: Any = 1, **asked: Any) -> Any:
+    return lc_store().similarity_search(query, k, **asked)
+
+
+def lc_store_of(texts: Any = (TEXT,), embedding: Any = None, metadatas: Any = None, **given: Any) -> Any:
+    model = FakeEncoder() if embedding is None else embedding
+    return lc.LateInteractionVectorStore.from_texts(texts, model, metadatas, **given).similarity_search(QUERY)
+
+
+def li_query(query_str: Any = QUERY, similarity_top_k: Any = 1, filters: Any = None, **asked: Any) -> Any:
+    return li_store().query(VectorStoreQuery(None, similarity_top_k, query_str=query_str, filters=filters), **asked)
+
+
+def lc_embed(model: Any = None, texts: Any = (TEXT,), text: Any = TEXT, **given: Any) -> Any:
+    made = lc.LateInteractionEmbeddings(FakeEncoder() if model is None else model, **given)
+    return made.embed_documents(texts), made.embed_query(text)
+
+
+def li_embed(model: Any = None, texts: Any = (TEXT,), text: Any = TEXT, **given: Any) -> Any:
+    made = li.LateInteractionEmbeddings(FakeEncoder() if model is None else model, **given)
+    return made.get_text_embedding_batch(texts), made.get_query_embedding(text)
+
+
 LOAD = ["batch_size", "device", "backend", "speed", "engine", "dtype", "calibration"]
 RERANK = ["top_n", "explain", "min_score", "min_relevance", "cache", "show_progress"]
 KEEP = ["k", "explain", "min_score", "min_relevance", "filter"]
@@ -191,14 +227,30 @@ CALLS: list[tuple[Callable[..., Any], list[str]]] = [
     (lambda document: lc.LateInteractionRerank(model=FakeEncoder()).explain(QUERY, document), ["document"]),
     (lambda document: li.LateInteractionRerank(model=FakeEncoder()).explain(QUERY, document), ["document"]),
     (lc_as_retriever, ["base_retriever"]),
-    (lc_tool, ["retriever", "name", "description"]),
-    (li_tool, ["retriever", "name", "description"]),
+    (lc_tool, ["retriever", "name", "description", "numbers"]),
+    (li_tool, ["retriever", "name", "description", "numbers"]),
     (lc_attach, ["message", "sources", "attributor", "question"]),
     (li_attach, ["response", "sources", "attributor", "question"]),
     (attributor_of, ["model", "max_citations", "verifier", "cache", *LOAD]),
     (lc_chain, ["attributor", "answer_key", "sources_key", "question_key"]),
     (lc_middleware, ["attributor", "sources_key"]),
     (li_engine, ["query_engine", "attributor", "marks"]),
+    (lc_store, ["searched", "explain", "min_score", "min_relevance"]),
+    (li_store, ["searched", "explain", "min_score", "min_relevance"]),
+    (lambda **given: lc_store().add_documents(**{"documents": [DOCUMENT], **given}),
+     ["documents", "ids", "batch_size", "show_progress"]),
+    (lambda **given: li_store().add(**{"nodes": [NODE], **given}), ["nodes", "show_progress"]),
+    (lambda **given: lc_store().add_texts(**{"texts": [TEXT], **given}), ["texts", "metadatas", "ids"]),
+    (lambda ids: lc_store().delete(ids), ["ids"]),
+    (lambda ref_doc_id: li_store().delete(ref_doc_id), ["ref_doc_id"]),
+    (lambda **given: li_store().delete_nodes(**given), ["node_ids", "filters"]),
+    (lambda ids: lc_store().get_by_ids(ids), ["ids"]),
+    (lambda **given: li_store().get_nodes(**given), ["node_ids", "filters"]),
+    (lc_found, ["query", "k", "filter", "explain", "min_score", "min_relevance"]),
+    (li_query, ["query_str", "similarity_top_k", "filters", "filter", "explain", "min_score", "min_relevance"]),
+    (lc_store_of, ["texts", "embedding", "metadatas", "ids", "path", "batch_size", "device", "explain"]),
+    (lc_embed, ["model", "texts", "text", "batch_size", "device"]),
+    (li_embed, ["model", "text", "batch_size", "device"]),
     (lambda source: lc.first_stage(source), ["source"]),
     (lambda source: li.first_stage(source), ["source"]),
     (lambda documents: list(lc.to_chunks(documents)), ["documents"]),
@@ -223,12 +275,15 @@ def is_ours(error: BaseException) -> bool:
             "LateInteractionRetriever",
             "RerankedRetriever",
             "AttachCitations",
+            "LateInteractionEmbeddings",
         )
     last = traceback.extract_tb(error.__traceback__)[-1]
     packages = ("latelens", "langchain_latelens", "llama_index_latelens")
     raised = (last.line or "").startswith("raise ")  # not what an operation of ours happened to raise
     return (
-        raised and isinstance(error, TypeError | ValueError) and any(f"/{name}/" in last.filename for name in packages)
+        raised
+        and isinstance(error, TypeError | ValueError | NotImplementedError)
+        and any(f"/{name}/" in last.filename for name in packages)
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from latelens.encoders.lazy import LazyEncoder
-from latelens.refusals import check_is
+from latelens.refusals import check_is, check_texts
 from latelens.single_vector import MeanOfRows, SingleVector
 
 MEAN = MeanOfRows()
@@ -26,14 +26,16 @@ class OneVector:
 
     def documents(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector for each document."""
+        check_texts("texts", texts)
         self.method.check_encoder(self.encoder)
         found: list[list[float]] = []
-        if texts:
+        if len(texts):
             found = self.method.documents(self.encoder.encode_documents(list(texts))).tolist()
         return found
 
     def query(self, text: str) -> list[float]:
         """The vector of a question."""
+        check_is("text", text, str, "a str")
         self.method.check_encoder(self.encoder)
         found: list[float] = self.method.queries(self.encoder.encode_queries([text]))[0].tolist()
         return found

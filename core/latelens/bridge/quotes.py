@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import regex
 
 from latelens.bridge.metadata import KEY, read_evidence, read_metadata
 from latelens.bridge.sources import name_of
-from latelens.refusals import check_texts
+from latelens.refusals import check_is, check_several, check_texts
 from latelens.text.function_words import content_words
 
 # Of a chunk without evidence its beginning is quoted: about as much as a long sentence, which evidence may have too.
@@ -45,19 +45,40 @@ class QuoteNumbers:
     A tool holds one, so that two calls in a conversation never give one number to two quotes. Give the same one to
     all evidence tools of an agent, and `reset` it, or make new ones, for a new conversation. After 999 numbers it
     starts again at 1. Threads may share it; a copy and a pickle start at 1.
+
+    A process that goes on with a conversation, as from a checkpoint, does not know its numbers: give it what the
+    tools said there.
+
+    >>> numbers = QuoteNumbers(['[1] "They eat bark." (Elephants)'])
+    >>> numbers.number(['"They swim." (Elephants)', '"They eat bark." (Elephants)'])
+    [2, 1]
+
+    Parameters
+    ----------
+    seen
+        Texts of the conversation's earlier messages, in order: those of tools count, others have no such lines.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, int] = {}
+        check_several("seen", seen, "texts of messages")
+        for text in seen:
+            check_is("a text in seen", text, str, "a str")
+            for number, (quote, source) in read_quotes(text).items():
+                self._known.setdefault(_line(quote, source), number)
 
     def number(self, lines: Sequence[str]) -> list[int]:
         """A number for each line."""
         check_texts("lines", lines)
         with self._lock:
-            if len(self._known.keys() | set(lines)) > _MOST:
+            new = len(set(lines) - self._known.keys())
+            if self._highest() + new > _MOST:
                 self._known.clear()
-            return [self._known.setdefault(line, len(self._known) + 1) for line in lines]
+            return [self._known.setdefault(line, self._highest() + 1) for line in lines]
+
+    def _highest(self) -> int:
+        return max(self._known.values(), default=0)
 
     def reset(self) -> None:
         """Start again at 1."""
@@ -66,6 +87,12 @@ class QuoteNumbers:
 
     def __reduce__(self) -> tuple[type[QuoteNumbers], tuple[()]]:
         return QuoteNumbers, ()
+
+
+def checked_numbers(numbers: QuoteNumbers | None) -> QuoteNumbers:
+    """What counts a tool's quotes: the caller's, or a new one."""
+    check_is("numbers", numbers, (QuoteNumbers, type(None)), "a QuoteNumbers or None")
+    return QuoteNumbers() if numbers is None else numbers
 
 
 def numbered_quotes(
@@ -89,7 +116,7 @@ def numbered_quotes(
     No close wording for: Norway
     """
     # Chunks may overlap, and then share sentences.
-    lines = list(dict.fromkeys(f'"{quote}" ({source_name(chunk)})' for chunk in found for quote in _quotes(chunk)))
+    lines = list(dict.fromkeys(_line(quote, source_name(chunk)) for chunk in found for quote in _quotes(chunk)))
     if not lines:
         return f'Nothing was found for "{_plain(query, _MAX_CHARACTERS)}". Other words may find more.'
     counted = (numbers or QuoteNumbers()).number(lines)
@@ -106,6 +133,10 @@ def read_quotes(text: str) -> dict[int, tuple[str, str]]:
     """
     read = (_LINE.fullmatch(line) for line in text.split("\n"))
     return {int(line[1]): (line[2], line[3]) for line in read if line}
+
+
+def _line(quote: str, source: str) -> str:
+    return f'"{quote}" ({source})'
 
 
 def source_name(chunk: Found) -> str:

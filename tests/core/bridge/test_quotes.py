@@ -123,6 +123,13 @@ def test_numbers_have_three_digits_at_most_and_begin_again_whole() -> None:
     assert numbers.number(["quote 5", "new"]) == [3, 1]
 
 
+def test_numbers_go_on_behind_those_that_earlier_messages_hold() -> None:
+    numbers = QuoteNumbers([f'[7] "{OPENS}" (Visit)\nNo close wording for: Norway', "Is it [9] open?"])
+    assert numbers.number(["new", f'"{OPENS}" (Visit)']) == [8, 7]
+    with pytest.raises(TypeError, match=r"seen must be several texts of messages, .*got str: 'one text'"):
+        QuoteNumbers("one text")
+
+
 def test_threads_share_numbers_and_copies_start_again() -> None:
     numbers = QuoteNumbers()
     lines = [f"quote {i}" for i in range(400)]
