@@ -114,7 +114,7 @@ def locate(
     if not 0 < min_confidence <= 1:
         raise ValueError(f"min_confidence must be above 0 and at most 1, got {min_confidence}")
     quote = skeleton(text).text
-    if not quote or not pages:
+    if not quote or not len(pages):
         return None
     left, right = skeleton(before[-2 * _AROUND :]).text[-_AROUND:], skeleton(after[: 2 * _AROUND]).text[:_AROUND]
     best = _on_fewest(pages, left + quote + right, len(left), len(left) + len(quote))

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -840,7 +840,7 @@ def test_another_encoder_is_refused_and_harms_nothing(durable: Kind, tmp_path: P
 
 
 def test_fifty_kills_lose_nothing_acknowledged_and_leave_nothing_twice(
-    durable: Kind, tmp_path: Path, server: Server
+    durable: Kind, tmp_path: Path, server: Server, record_property: Callable[[str, object], None]
 ) -> None:
     chance = random.Random(7)
     added, replaced, pace = -1, set(), 0.02
@@ -857,6 +857,8 @@ def test_fifty_kills_lose_nothing_acknowledged_and_leave_nothing_twice(
         assert messages[-1] == {"exit": -signal.SIGKILL}
         added = max([added, *(message["added"] for message in messages if "added" in message)])
         replaced |= {message["replaced"] for message in messages if "replaced" in message}
+    record_property("kills", 50)
+    record_property("acknowledged", added + 1 + len(replaced))
     assert added >= 30, "the workers were killed before they wrote anything"
     with opened(durable, tmp_path) as index:
         chunks = index.get([f"n{i}" for i in range(added + 3)])
@@ -873,7 +875,11 @@ def test_fifty_kills_lose_nothing_acknowledged_and_leave_nothing_twice(
 
 
 def test_a_document_is_replaced_or_not_whenever_its_writer_is_killed(
-    durable: Kind, tmp_path: Path, server: Server, pytestconfig: pytest.Config
+    durable: Kind,
+    tmp_path: Path,
+    server: Server,
+    pytestconfig: pytest.Config,
+    record_property: Callable[[str, object], None],
 ) -> None:
     chance = random.Random(11)
     with opened(durable, tmp_path) as index:
@@ -900,6 +906,8 @@ def test_a_document_is_replaced_or_not_whenever_its_writer_is_killed(
     with opened(durable, tmp_path) as index:
         assert index.replace_document("doc", version(0)) > 0
         assert by_id(index.chunks()) == by_id([*TALES, *version(0)])
+    record_property("kills", pytestconfig.getoption("kills"))
+    record_property("acknowledged", written)
 
 
 def test_another_process_sees_a_document_before_or_after(durable: Kind, tmp_path: Path, server: Server) -> None:
