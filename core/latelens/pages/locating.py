@@ -114,10 +114,10 @@ def locate(
     if not 0 < min_confidence <= 1:
         raise ValueError(f"min_confidence must be above 0 and at most 1, got {min_confidence}")
     quote = skeleton(text).text
-    if not quote or not len(pages):
+    if not quote or not (searched := list(pages)):
         return None
     left, right = skeleton(before[-2 * _AROUND :]).text[-_AROUND:], skeleton(after[: 2 * _AROUND]).text[:_AROUND]
-    best = _on_fewest(pages, left + quote + right, len(left), len(left) + len(quote))
+    best = _on_fewest(searched, left + quote + right, len(left), len(left) + len(quote))
     if best is None or best.confidence < min_confidence:
         return None
     spots = _spots(best.searched, best.places)

@@ -264,11 +264,11 @@ def test_an_exact_check_outweighs_a_verifier():
     ("change", "error", "match"),
     [
         ({"answer": 3}, TypeError, "answer must be a str, got int: 3"),
-        ({"sources": "text"}, TypeError, "sources must be a sequence of Source or str, got str: 'text'; use a list"),
+        ({"sources": "text"}, TypeError, "sources must be a sequence of Source or str, got str: 'text'"),
         (
             {"sources": Source("text")},
             TypeError,
-            "sources must be a sequence of Source or str, got Source: .*; use a list",
+            "sources must be a sequence of Source or str, got Source: ",
         ),
         ({"sources": ["a", 3]}, TypeError, r"sources\[1\] must be a Source or a str, got int"),
         ({"encoder": "a/name"}, TypeError, r"encoder must be an encoder, got a name: pass load_encoder\('a/name'\)"),
