@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.legibility import READABLE, unread_share
 from latelens.patches import PatchGrid
 from latelens.refusals import check_is
 
@@ -102,7 +104,7 @@ class TokenEmbeddings:
     kinds
         (n,) uint8, one `TokenKind` a row.
     complete
-        False where some visible character of ``text`` was not encoded.
+        False where some visible character of ``text`` was not encoded, or `unread` is above `READABLE`.
     pooled
         The tokens behind each row where rows stand for several (`TokenPooling`); `tokens` and `spans` then name the one
         of them that is most like the row. None where each row is one token.
@@ -146,6 +148,9 @@ class TokenEmbeddings:
                 "check the model's weights and dtype"
             )
 
+        if self.complete and self.unread > READABLE:  # also for rows that were stored before this was asked
+            object.__setattr__(self, "complete", False)
+
     def __len__(self) -> int:
         return len(self.tokens)
 
@@ -161,6 +166,11 @@ class TokenEmbeddings:
         behind = 0 if self.pooled is None else self.pooled.spans.nbytes + self.pooled.starts.nbytes
         cells = 0 if self.page is None else self.page.nbytes
         return self.vectors.nbytes + self.spans.nbytes + self.kinds.nbytes + behind + cells + labels + len(self.text)
+
+    @cached_property
+    def unread(self) -> float:
+        """Share, 0..1, of the text's characters that the model saw but could not read, see `unread_share`."""
+        return unread_share(self.text, self.tokens, self.spans)
 
     @property
     def is_page_image(self) -> bool:

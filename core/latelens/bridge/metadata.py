@@ -79,6 +79,7 @@ def read_evidence(source: Any) -> list[EvidenceSpan]:
             phrase_end=item["phrase_end"],
             source_start=item.get("source_start"),
             source_end=item.get("source_end"),
+            lexical=item.get("lexical", False),
         )
         for item in found.get("evidence", [])
     ]
@@ -213,6 +214,8 @@ def _evidence(span: EvidenceSpan, source_start: int | None) -> dict[str, Any]:
         "phrase_start": span.phrase_start,
         "phrase_end": span.phrase_end,
     }
+    if span.lexical:
+        item["lexical"] = True
     if source_start is not None:
         item["source_start"], item["source_end"] = source_start + span.start, source_start + span.end
     return item

@@ -89,6 +89,7 @@ def _describe_span(span: EvidenceSpan, passage: Passage) -> dict[str, Any]:
         "query_words": list(span.query_words),
         "phrase_start": start + span.phrase_start,
         "phrase_end": start + span.phrase_end,
+        **({"lexical": True} if span.lexical else {}),
         **({} if place is None else place_json(place)),
     }
 

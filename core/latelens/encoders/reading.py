@@ -14,9 +14,11 @@ from tqdm.auto import tqdm
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.batches import PlannedWindow, even_batches, mixed_batches, padded_width
 from latelens.encoders.calibration import Calibration
+from latelens.encoders.catalogue import list_models
 from latelens.encoders.labels import EncodedWindow, assemble, clean_surrogates
 from latelens.encoders.protocol import Encoder
 from latelens.encoders.windows import plan_windows
+from latelens.legibility import READABLE, main_script
 from latelens.refusals import described, warn_caller
 from latelens.text.characters import is_visible, words
 
@@ -61,6 +63,7 @@ class TokenEncoder(ABC):
         self._even = even
         self._lock = lock
         self._warned: set[str] = set()
+        self._unread: set[str] = set()  # scripts that this model was said not to read
 
     @property
     @abstractmethod
@@ -184,7 +187,23 @@ class TokenEncoder(ABC):
 
     def _assemble(self, text: str, windows: list[EncodedWindow]) -> TokenEmbeddings:
         ids = [token for window in windows for token in window.ids.tolist()]
-        return assemble(text, windows, self._names(ids))
+        rows = assemble(text, windows, self._names(ids))
+        if rows.unread > READABLE:
+            self._warn_of_script(rows)
+        return rows
+
+    def _warn_of_script(self, rows: TokenEmbeddings) -> None:
+        """Say once for each script that this model does not read it, and which models may."""
+        script = main_script(rows.text)
+        if script in self._unread:
+            return
+        self._unread.add(script)
+        others = [model.name for model in list_models() if model.languages != "English" and model.name != self.name]
+        warn_caller(
+            f"{self.name!r} cannot read {rows.unread:.0%} of a text in {script}: its score means little, and "
+            "evidence is chosen by letters in common with the query; load a model for many languages, such as "
+            f"{' or '.join(map(repr, others))}"
+        )
 
     def _warn_of_cut(self, text: str, *, reached: int) -> None:
         """Say once for each query which words were not read to their end."""

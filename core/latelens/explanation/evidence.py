@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
+from latelens.explanation.lexical import Lexical, by_characters
 from latelens.explanation.matches import COVERED, Explanation
 from latelens.explanation.words import group_rows, query_words, unsplit
 from latelens.refusals import check_count, check_is
@@ -46,6 +47,9 @@ class EvidenceSpan:
         The part of the sentence, in characters of the chunk and whole words, where the matches are densest.
     source_start, source_end
         The sentence in the whole document, in characters; None where the chunk's place in it is not known.
+    lexical
+        True where the model cannot read the text, and the sentence, its words and its phrase were chosen by the letters
+        that it shares with the query. `score` and `drop` are the model's nevertheless.
     """
 
     start: int
@@ -58,6 +62,7 @@ class EvidenceSpan:
     phrase_end: int
     source_start: int | None = None
     source_end: int | None = None
+    lexical: bool = False
 
 
 def find_evidence(
@@ -74,6 +79,9 @@ def find_evidence(
     clearly: the coverage that a question of several parts needs. Special, marker and expansion rows never make a
     span. `sentences` replaces the built-in splitter: spans of the document's text, in order and disjoint. A
     document without visible text has no evidence.
+
+    Where the model reads too little of the text or of the query (`Explanation.readable`), runs of letters that they
+    share choose in its place, if there are any: such spans are `lexical`.
     """
     check_is("explanation", explanation, Explanation, "an Explanation, as explain gives it")
     check_count("max_spans", max_spans)
@@ -89,23 +97,32 @@ def find_evidence(
     reached /= asked.counts[:, None]  # (words, sentences) float32
     scores = asked.weights @ reached
     drops = _drops(explanation, best, grouped.rows)
-    chosen = _cover(reached, int(scores.argmax()), asked.weights, explanation.deviation, max_spans)
-    owners = _owners(explanation.strengths_of(best[:, chosen]))
+    lexical = _by_characters(explanation, grouped, max_spans)
+    if lexical:
+        chosen, answered = list(lexical.chosen), lexical.query_words
+    else:
+        chosen = _cover(reached, int(scores.argmax()), asked.weights, explanation.deviation, max_spans)
+        answered = _answered(asked.words, explanation.strengths_of(best[:, chosen]))
     found = []
     for place, i in enumerate(chosen):
         start, end = grouped.sentences[i].tolist()
-        inside = slice(grouped.starts[i], grouped.starts[i + 1])
-        matched = grouped.rows[inside][similarity[asked.rows, inside].argmax(axis=1)]
-        phrase_start, phrase_end = _densest(explanation.document, start, end, matched, earned[:, i])
+        if lexical:
+            weights = lexical.weights[place]
+        else:
+            inside = slice(grouped.starts[i], grouped.starts[i + 1])
+            matched = grouped.rows[inside][similarity[asked.rows, inside].argmax(axis=1)]
+            weights = _by_word(explanation.document, start, end, matched, earned[:, i])
+        phrase_start, phrase_end = _densest(text, start, end, weights)
         span = EvidenceSpan(
             start=start,
             end=end,
             text=text[start:end],
             score=float(scores[i]),
             drop=float(drops[i]),
-            query_words=tuple(word for word, owner in zip(asked.words, owners, strict=True) if owner == place),
+            query_words=answered[place],
             phrase_start=phrase_start,
             phrase_end=phrase_end,
+            lexical=lexical is not None,
         )
         found.append(span)
     return tuple(found)
@@ -132,12 +149,24 @@ def _cover(
     return chosen
 
 
-def _owners(strengths: NDArray[np.float64]) -> list[int]:
-    """The sentence that answers each word, of (words, sentences); -1 for a word that none of them does."""
+def _by_characters(explanation: Explanation, grouped: _Sentences, most: int) -> Lexical | None:
+    """What letters choose where the model cannot read; None where it can, or no sentence shares letters."""
+    if explanation.readable:
+        return None
+    text = explanation.document.text
+    found = by_characters(explanation.query.text, [text[a:b] for a, b in grouped.sentences.tolist()], most=most)
+    return found if found.chosen else None
+
+
+def _answered(words: Sequence[str], strengths: NDArray[np.float64]) -> tuple[tuple[str, ...], ...]:
+    """For each sentence the words that it answers best, of (words, sentences); a word may be answered by none."""
     best = strengths.max(axis=1)
     answered = best >= min(COVERED, _NEAR_BEST * float(best.max()))
-    owners: list[int] = np.where(answered, strengths.argmax(axis=1), -1).tolist()
-    return owners
+    owners = np.where(answered, strengths.argmax(axis=1), -1).tolist()
+    return tuple(
+        tuple(word for word, owner in zip(words, owners, strict=True) if owner == place)
+        for place in range(strengths.shape[1])
+    )
 
 
 @dataclass(frozen=True)
@@ -197,20 +226,30 @@ def _drops(explanation: Explanation, best: NDArray[np.float32], rows: NDArray[np
     return lost[:-1].astype(np.float64)
 
 
-def _densest(
+def _by_word(
     document: TokenEmbeddings, start: int, end: int, matched: NDArray[np.intp], earned: NDArray[np.float32]
-) -> tuple[int, int]:
-    """Find the run of whole words that gathers the most similarity above the sentence's average word.
+) -> NDArray[np.float64]:
+    """What each word of a sentence earns, (words,).
 
     `matched` are the document rows that the query's rows chose in this sentence, (query rows,), `earned` what
-    each earns. A word that no row chose costs the average, so the run ends where matches thin out. Where all
-    words earn the same, the run is all of them.
+    each earns.
     """
     spans = words(document.text[start:end])
     if not len(spans):
-        return start, end
+        return np.zeros(0)
     position = np.maximum(spans[:, 0].searchsorted(document.spans[matched, 1] - start) - 1, 0)
-    weights = np.bincount(position, weights=np.maximum(earned, 0), minlength=len(spans)).tolist()
+    return np.bincount(position, weights=np.maximum(earned, 0), minlength=len(spans)).astype(np.float64)
+
+
+def _densest(text: str, start: int, end: int, earned: NDArray[np.float64]) -> tuple[int, int]:
+    """Find the run of whole words that gathers the most above the sentence's average word.
+
+    `earned` is what each word brings. One that brings nothing costs the average, so the run ends where matches thin
+    out. Where all words bring the same, the run is all of them.
+    """
+    if not len(earned):
+        return start, end
+    spans, weights = words(text[start:end]), earned.tolist()
     average = sum(weights) / len(weights)
     first, last, most = 0, len(weights), 1e-6  # above rounding
     total = lowest = 0.0

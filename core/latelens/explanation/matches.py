@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.explanation.words import query_words
+from latelens.legibility import READABLE
 from latelens.refusals import check_is
 from latelens.shown import ShowsInNotebooks
 
@@ -146,13 +147,18 @@ class Explanation(ShowsInNotebooks):
     def uncovered(self) -> tuple[str, ...]:
         """The words of the query that nothing in the document answers, in its order; function words are left out.
 
-        Empty where the document is a page image: COVERED was measured on text.
+        Empty where the document is a page image, since COVERED was measured on text, and where the model cannot read.
         """
-        if self.document.is_page_image:
+        if self.document.is_page_image or not self.readable:
             return ()
         asked = query_words(self.query)
         missing = (self.word_strengths < COVERED) & (asked.weights * len(asked.words) >= _SPEAKS)
         return tuple(asked.words[i] for i in np.flatnonzero(missing).tolist())
+
+    @property
+    def readable(self) -> bool:
+        """Whether the model reads enough of the query and of the document to tell their words apart."""
+        return max(self.query.unread, self.document.unread) <= READABLE
 
     @property
     def mean_similarity(self) -> float:

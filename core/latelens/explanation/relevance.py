@@ -11,7 +11,8 @@ from latelens.explanation.matches import Explanation
 def relevance(explanation: Explanation, calibration: Calibration | None) -> float | None:
     """Probability that the document answers the query; 0 where either has no visible text.
 
-    None without a calibration, and for a page image: calibrations are fitted on texts.
+    None without a calibration, for a page image, since calibrations are fitted on texts, and where the model cannot
+    read the query or the document.
     """
     document = explanation.document
     if calibration is None:
@@ -20,4 +21,6 @@ def relevance(explanation: Explanation, calibration: Calibration | None) -> floa
         return None if document.is_page_image else 0.0
     if not len(explanation.word_strengths):
         return 0.0
+    if not explanation.readable:
+        return None
     return calibration.probability(explanation.strength, math.log(len(document)))

@@ -11,11 +11,26 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.explanation.contrasting import matched_words
+from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Explanation, Match
 from latelens.explanation.results import Ranked
 from latelens.explanation.words import group_rows, query_entries
 from latelens.refusals import check_is, described
 from latelens.text.characters import words
+
+
+def unread_note(explanation: Explanation, evidence: Sequence[EvidenceSpan]) -> str:
+    """What a reader has to know of a text that the model could not read, and how its sentences were then chosen.
+
+    Empty where the model read everything.
+    """
+    document, query = explanation.document, explanation.query
+    if explanation.readable:
+        return "" if document.complete else "The model could not read some characters of this text."
+    worse, what = max((document.unread, "this text"), (query.unread, "the query"))
+    chosen = any(span.lexical for span in evidence)
+    how = ": sentences were chosen by the letters that they share with the query" if chosen else ""
+    return f"The model cannot read {worse:.0%} of {what}{how}."
 
 
 @dataclass(frozen=True)

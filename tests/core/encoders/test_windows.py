@@ -11,6 +11,7 @@ from tiny_models import one_torch_thread, seen  # noqa: F401
 
 from latelens import TokenKind
 from latelens.encoders.windows import plan_windows
+from latelens.legibility import READABLE
 
 FAMILY = "👩\u200d👩\u200d👧\u200d👦"
 # Byte-level tokenizers read every character; the others drop some.
@@ -203,7 +204,7 @@ def test_the_rows_of_a_window_are_those_of_its_slice(family):
 def test_a_hostile_long_text_is_read_whole(family, text):
     document = tiny_models.encoder(f"{family}-bare").encode_documents([text])[0]
     covered = {i for start, end in document.spans.tolist() for i in range(start, end)}
-    assert document.complete
+    assert document.complete or document.unread > READABLE  # a tiny vocabulary has no word for some of them
     assert not [i for i in range(len(text)) if seen(text[i]) and i not in covered]
     assert max(map(len, windows_of(document))) <= BARE_LIMIT
 
@@ -220,7 +221,7 @@ def test_every_visible_character_of_any_text_is_encoded_or_reported(family, text
         assert not (missed and document.complete), (text, missed)
         assert not (surrogate and document.complete)
         if family in BYTE_LEVEL:
-            assert document.complete != surrogate
+            assert document.complete != (surrogate or document.unread > READABLE)
 
 
 @pytest.mark.parametrize("name", tiny_models.AVAILABLE)

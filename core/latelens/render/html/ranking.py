@@ -13,7 +13,7 @@ from latelens.explanation.results import Ranked
 from latelens.refusals import check_texts
 from latelens.render.html.escaping import as_script_json, escape, marked_text, word_places
 from latelens.render.html.page import resource, whole_page, write_page
-from latelens.render.ledger import LedgerLine, ledger, one_query, top_similarity
+from latelens.render.ledger import LedgerLine, ledger, one_query, top_similarity, unread_note
 
 # Lines of a ledger that name what they matched by more words than this are cut: expansion rows match dozens.
 _MATCHED_SHOWN = 4
@@ -151,7 +151,8 @@ def _article(chunk: _Chunk, lines: Sequence[LedgerLine], *, is_open: bool) -> st
     readable = "" if chunk.relevance is None else f", relevance {chunk.relevance:.2f}"
     score = f"score {explanation.score:.3f}, mean similarity {explanation.mean_similarity:.2f}{readable}"
     text = marked_text(document.text, chunk.evidence)
-    cut = "" if document.complete else '<p class="ll-cut">The model could not read some characters of this text.</p>'
+    unread = unread_note(explanation, chunk.evidence)
+    cut = f'<p class="ll-cut">{escape(unread)}</p>' if unread else ""
     return (
         f'<article><h3>{heading} <span class="ll-score">{score}</span> <span class="ll-found"></span></h3>'
         f'<div class="ll-text" dir="auto" role="group" aria-label="text">{text}</div>'

@@ -21,7 +21,7 @@ from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import Ranked
 from latelens.refusals import check_count, check_is, check_several, check_texts, described
-from latelens.render.ledger import ledger
+from latelens.render.ledger import ledger, unread_note
 from latelens.text.function_words import content_words
 from latelens.text.sentences import split_sentences
 
@@ -102,8 +102,8 @@ def format_ranking(
             parts.append(Padding(_earned(result.evidence, explanation.query.text), (0, 0, 0, 3)))
         if missing := content_words(explanation.uncovered, explanation.query.text):
             parts.append(Text(f"   no close wording for: {printable(', '.join(missing))}", "italic"))
-        if not explanation.document.complete:
-            parts.append(Text("   some characters could not be read by the model", "italic"))
+        if unread := unread_note(explanation, result.evidence):
+            parts.append(Text(f"   {unread}", "italic"))
         parts.append(Text())
     return Group(*parts[:-1])
 
