@@ -27,9 +27,9 @@ class Calibration:
     ----------
     model
         The model that it was fitted for: vectors of another one mean something else.
-    strength, length, intercept
-        Of a logistic regression on `Explanation.strength` and on the logarithm of the document's rows: a long
-        document finds something for every word.
+    strength, length, passages, intercept
+        Of a logistic regression on the strength of the document's best passage, on the logarithm of the passage's rows,
+        since a long passage finds something for every word, and on that of the number of passages.
     fitted_on
         Data and number of queries, for those who ask what a number rests on.
     """
@@ -39,16 +39,18 @@ class Calibration:
     length: float
     intercept: float
     fitted_on: str
+    passages: float = 0.0
 
-    def probability(self, strength: Number, length: Number) -> Number:
+    def probability(self, strength: Number, length: Number, passages: Number | float = 0.0) -> Number:
         """Probability of an answer, 0..1, where a right document and its best rival are as likely.
 
-        `strength` is `Explanation.strength`, `length` the logarithm of the document's rows; numbers or arrays.
+        `strength` is that of the best passage, `length` the logarithm of its rows, `passages` that of how many passages
+        the document has; numbers or arrays.
 
         >>> Calibration("m", strength=10.0, length=-1.0, intercept=0.0, fitted_on="").probability(0.4, 4.0)
         0.5
         """
-        logit = self.strength * strength + self.length * length + self.intercept
+        logit = self.strength * strength + self.length * length + self.passages * passages + self.intercept
         if isinstance(logit, float):  # numpy takes ten times as long for one number, and each chunk of a rerank has one
             return 1 / (1 + math.exp(-min(max(logit, -500.0), 500.0)))
         return 1 / (1 + np.exp(-np.clip(logit, -500, 500)))
@@ -89,9 +91,10 @@ def _parse(text: str, where: str) -> Calibration:
     try:
         saved = json.loads(text)
         strength, length, intercept = (float(saved[name]) for name in ("strength", "length", "intercept"))
-        if not all(map(math.isfinite, (strength, length, intercept))):
+        passages = float(saved.get("passages", 0))  # files of before are of short texts
+        if not all(map(math.isfinite, (strength, length, intercept, passages))):
             raise ValueError("a number is not finite")
-        return Calibration(str(saved["model"]), strength, length, intercept, str(saved["fitted_on"]))
+        return Calibration(str(saved["model"]), strength, length, intercept, str(saved["fitted_on"]), passages)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{where} is no calibration ({error!r}); make one with `python -m latelens.evaluation.calibrate`"

@@ -21,6 +21,7 @@ from latelens.encoders.calibration import Calibration
 from latelens.evaluation.data import Question, read_questions, read_slabs
 from latelens.evaluation.measures import auroc, expected_calibration_error
 from latelens.explanation.matches import Explanation, explain
+from latelens.explanation.relevance import best_passage
 from latelens.maxsim import maxsim, pack
 
 _SLAB = 1024
@@ -32,19 +33,20 @@ class Examples:
 
     Attributes
     ----------
-    strengths, lengths
-        (examples,) float64: `Explanation.strength` and the logarithm of the document's rows.
+    strengths, lengths, passages
+        (examples,) float64: of the document's best passage, see `latelens.explanation.relevance.Passage`.
     labels
         (examples,) bool: whether the document answers.
     """
 
     strengths: NDArray[np.float64]
     lengths: NDArray[np.float64]
+    passages: NDArray[np.float64]
     labels: NDArray[np.bool_]
 
     def probabilities(self, calibration: Calibration) -> NDArray[np.float64]:
         """What a calibration makes of them, (examples,)."""
-        return calibration.probability(self.strengths, self.lengths)
+        return calibration.probability(self.strengths, self.lengths, self.passages)
 
 
 def find_examples(
@@ -75,11 +77,12 @@ def _best_of_each(
 
 def _examples(best: Sequence[dict[bool, Explanation]]) -> Examples:
     complete = [kept for kept in best if len(kept) == 2]
-    explanations = [(label, kept[label]) for kept in complete for label in (True, False)]
+    found = [(label, best_passage(kept[label])) for kept in complete for label in (True, False)]
     return Examples(
-        strengths=np.array([explanation.strength for _, explanation in explanations]),
-        lengths=np.log([len(explanation.document) for _, explanation in explanations]),
-        labels=np.array([label for label, _ in explanations]),
+        strengths=np.array([passage.strength for _, passage in found]),
+        lengths=np.array([passage.length for _, passage in found]),
+        passages=np.array([passage.passages for _, passage in found]),
+        labels=np.array([label for label, _ in found]),
     )
 
 
@@ -95,10 +98,11 @@ def fit(examples: Examples, *, model: str, fitted_on: str) -> Calibration:
 
     if len(examples.labels) < 100:
         raise ValueError(f"a calibration needs at least 50 questions with answers, got {len(examples.labels) // 2}")
-    features = np.stack([examples.strengths, examples.lengths], axis=1)
+    features = np.stack([examples.strengths, examples.lengths, examples.passages], axis=1)
     found = LogisticRegression(C=10.0, max_iter=1000).fit(features, examples.labels)
-    strength, length = (round(float(each), 4) for each in found.coef_[0])
-    return Calibration(model, strength, length, round(float(found.intercept_[0]), 4), fitted_on)
+    # Where all documents are one passage long, nothing is learned of more, and the coefficient stays 0.
+    strength, length, passages = (round(float(each), 4) for each in found.coef_[0])
+    return Calibration(model, strength, length, round(float(found.intercept_[0]), 4), fitted_on, passages)
 
 
 def measure(calibration: Calibration, examples: Examples) -> dict[str, float]:

@@ -143,6 +143,20 @@ class Explanation(ShowsInNotebooks):
         """How clearly the query as a whole is matched: the weighted mean of its words' strengths, at most 1."""
         return float(query_words(self.query).weights @ self.word_strengths)
 
+    def strengths_between(self, edges: NDArray[np.intp]) -> NDArray[np.float64]:
+        """`strength` within each range of the document's rows, (parts,), of (parts + 1,) edges from 0 to the end.
+
+        What a word finds anywhere is then what it finds anywhere in that part.
+        """
+        asked = query_words(self.query)
+        best = np.maximum.reduceat(self.similarity, edges[:-1], axis=1)[asked.rows]  # (rows of words, parts)
+        sums = np.add.reduceat(self.similarity, edges[:-1], axis=1)[asked.rows]
+        floor = sums / (np.diff(edges) + _PRIOR_ROWS)
+        strength = (best - floor) / np.maximum(1 - floor, 1e-6)
+        by_word = np.add.reduceat(strength, asked.starts, axis=0) / asked.counts[:, None]  # (words, parts)
+        strengths: NDArray[np.float64] = asked.weights @ by_word.astype(np.float64)
+        return strengths
+
     @property
     def uncovered(self) -> tuple[str, ...]:
         """The words of the query that nothing in the document answers, in its order; function words are left out.

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-import math
+from typing import NamedTuple
+
+import numpy as np
 
 from latelens.encoders.calibration import Calibration
 from latelens.explanation.matches import Explanation
 
+# Rows of a passage. Words find something anywhere in 5,000 rows, which says little of any place among them.
+_PASSAGE = 250
+
+
+class Passage(NamedTuple):
+    """What a calibration asks of the passage of a document that the query is matched best in.
+
+    `strength` is `Explanation.strength` within its rows, `length` the logarithm of how many these are, and `passages`
+    the logarithm of how many passages the document has: of many, the best is better by chance.
+    """
+
+    strength: float
+    length: float
+    passages: float
+
+
+def best_passage(explanation: Explanation) -> Passage:
+    """Cut the rows of a document into passages of about 250 and take the one with the largest strength.
+
+    A document of up to 375 rows is one passage.
+    """
+    rows = len(explanation.document)
+    count = max(1, round(rows / _PASSAGE))
+    edges = np.linspace(0, rows, count + 1).astype(np.intp)
+    strengths = explanation.strengths_between(edges)
+    best = int(strengths.argmax())
+    return Passage(float(strengths[best]), float(np.log(edges[best + 1] - edges[best])), float(np.log(count)))
+
 
 def relevance(explanation: Explanation, calibration: Calibration | None) -> float | None:
-    """Probability that the document answers the query; 0 where either has no visible text.
+    """Probability that the best passage of the document answers the query; 0 where either has no visible text.
 
     None without a calibration, for a page image, since calibrations are fitted on texts, and where the model cannot
     read the query or the document.
@@ -23,4 +53,4 @@ def relevance(explanation: Explanation, calibration: Calibration | None) -> floa
         return 0.0
     if not explanation.readable:
         return None
-    return calibration.probability(explanation.strength, math.log(len(document)))
+    return calibration.probability(*best_passage(explanation))

@@ -1,5 +1,6 @@
 """Relevance: a probability made by a calibration, and none where there is no calibration."""
 
+import dataclasses
 import json
 import math
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 from fake_encoder import FakeEncoder
 
-from latelens import Calibration, load_encoder, rerank
+from latelens import Calibration, TokenEmbeddings, explain, load_encoder, rerank
 from latelens.encoders.calibration import packaged_calibration
 from latelens.evaluation import calibrate
 from latelens.evaluation.calibrate import Examples, find_examples, fit, measure
 from latelens.evaluation.data import read_questions
+from latelens.explanation.relevance import best_passage, relevance
 
 OFFLINE = "offline/all-MiniLM-L6-v2"
 MADE = Calibration("fake", strength=10.0, length=-0.5, intercept=-4.0, fitted_on="by hand")
@@ -65,6 +67,48 @@ def test_the_offline_model_tells_an_answer_from_a_text_on_another_subject(offlin
     assert ranked[0].relevance > 3 * ranked[2].relevance
 
 
+# --- long documents ---
+
+
+def test_the_relevance_of_a_long_document_is_that_of_its_best_passage():
+    encoder = FakeEncoder()
+    (asked,) = encoder.encode_queries(["elephants eat grass"])
+    filler, answer = encoder.encode_documents(["rain " * 249, "elephants eat grass " + "rain " * 246])
+    long = TokenEmbeddings(
+        filler.text + answer.text,
+        np.concatenate([filler.vectors, answer.vectors, filler.vectors]),
+        filler.tokens + answer.tokens + filler.tokens,
+        np.concatenate([filler.spans, answer.spans + len(filler.text), filler.spans]).astype(np.int32),
+        np.concatenate([filler.kinds, answer.kinds, filler.kinds]),
+    )
+    alone, whole = best_passage(explain(asked, answer)), best_passage(explain(asked, long))
+    assert (alone.passages, whole.passages) == (0, pytest.approx(math.log(3)))
+    assert whole.strength == pytest.approx(alone.strength, abs=1e-6)
+    assert whole.length == pytest.approx(math.log(250))
+    assert relevance(explain(asked, long), MADE) == pytest.approx(relevance(explain(asked, answer), MADE), abs=1e-6)
+    paying = dataclasses.replace(MADE, passages=-1.0)
+    assert relevance(explain(asked, long), paying) < relevance(explain(asked, answer), paying)
+
+
+def test_a_short_document_is_one_passage_whose_strength_is_the_whole_ones():
+    encoder = FakeEncoder()
+    (asked,) = encoder.encode_queries(["elephants eat grass"])
+    for count in (0, 1, 30, 372):
+        explanation = explain(asked, encoder.encode_documents(["grass " + "rain " * count])[0])
+        found = best_passage(explanation)
+        assert (found.passages, found.length) == (0, pytest.approx(math.log(count + 2)))
+        assert found.strength == pytest.approx(explanation.strength, abs=1e-6)
+    assert best_passage(explain(asked, encoder.encode_documents(["rain " * 374])[0])).passages > 0
+
+
+def test_a_file_of_before_long_documents_were_measured_is_read(tmp_path):
+    MADE.save(tmp_path / "old.json")
+    saved = json.loads((tmp_path / "old.json").read_text())
+    del saved["passages"]
+    (tmp_path / "old.json").write_text(json.dumps(saved))
+    assert Calibration.load(tmp_path / "old.json") == MADE
+
+
 # --- files ---
 
 
@@ -110,7 +154,7 @@ def examples(n=4000, seed=0):
     random = np.random.default_rng(seed)
     strengths, lengths = random.uniform(0, 1, n), random.uniform(3, 6, n)
     logits = 12 * strengths - lengths - 2
-    return Examples(strengths, lengths, random.uniform(size=n) < 1 / (1 + np.exp(-logits)))
+    return Examples(strengths, lengths, np.zeros(n), random.uniform(size=n) < 1 / (1 + np.exp(-logits)))
 
 
 def test_a_fit_finds_what_made_the_data_and_is_calibrated_on_more_of_it():
@@ -122,13 +166,15 @@ def test_a_fit_finds_what_made_the_data_and_is_calibrated_on_more_of_it():
     )
     assert measure(found, examples(seed=1))["ece"] < 0.03
     assert measure(found, examples(seed=1))["auroc"] > 0.9
+    assert found.passages == 0  # nothing was long
 
 
 def test_measures_on_numbers_that_can_be_checked_by_hand():
     # Two examples at probability .5 of which one is right, two at .9 of which one is right: gaps 0 and .4.
     logits = np.array([0, 0, math.log(9), math.log(9)])
     found = measure(
-        Calibration("m", 1.0, 0.0, 0.0, ""), Examples(logits, np.zeros(4), np.array([True, False, True, False]))
+        Calibration("m", 1.0, 0.0, 0.0, ""),
+        Examples(logits, np.zeros(4), np.zeros(4), np.array([True, False, True, False])),
     )
     assert found == {"auroc": pytest.approx(0.5), "ece": pytest.approx(0.2)}
 
