@@ -6,8 +6,10 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
+from latelens.bridge.calibrations import CalibrationSetting
 from latelens.bridge.embedding import MEAN, OneVector
 from latelens.encoders import DEFAULT_MODEL
+from latelens.encoders.options import BackendName, Dtype, EncoderOptions, Engine, Speed
 from latelens.single_vector import SingleVector
 
 
@@ -23,8 +25,8 @@ class LateInteractionEmbeddings(Embeddings):
         What `latelens.load_encoder` takes, or a loaded model: the one that scores.
     method
         Of `latelens.single_vector`: `MeanOfRows`, `Muvera`, or a `LeastSquares` that was fitted to your corpus.
-    batch_size, device
-        As in `LateInteractionRerank`.
+    batch_size, device, backend, speed, engine, dtype, calibration
+        As in `LateInteractionRerank`: with the same ones, both share one model.
     """
 
     def __init__(
@@ -34,8 +36,22 @@ class LateInteractionEmbeddings(Embeddings):
         method: SingleVector = MEAN,
         batch_size: int | None = None,
         device: str | None = None,
+        backend: BackendName = "auto",
+        speed: Speed = "exact",
+        engine: Engine = "torch",
+        dtype: Dtype | None = None,
+        calibration: CalibrationSetting = None,
     ) -> None:
-        self._made = OneVector(model, method=method, batch_size=batch_size, device=device)
+        options = EncoderOptions(
+            batch_size=batch_size,
+            device=device,
+            backend=backend,
+            speed=speed,
+            engine=engine,
+            dtype=dtype,
+            calibration=calibration,
+        )
+        self._made = OneVector(model, options, method=method)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """A vector for each document."""

@@ -14,10 +14,12 @@ from typing_extensions import Self
 from langchain_latelens.documents import document_of, documents_of, to_chunks, with_ids
 from langchain_latelens.evidence import SCORE_KEY
 from latelens.bridge.arguments import check_names
+from latelens.bridge.calibrations import CalibrationSetting
 from latelens.bridge.retrieving import Retrieved, put, remove
 from latelens.bridge.storing import Store, no_single_vector
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
+from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.explanation.results import ExplainMode
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Index
@@ -79,6 +81,11 @@ class LateInteractionVectorStore(VectorStore):
         path: str | os.PathLike[str] | None = None,
         batch_size: int | None = None,
         device: str | None = None,
+        backend: BackendName = "auto",
+        speed: Speed = "exact",
+        engine: Engine = "torch",
+        dtype: Dtype | None = None,
+        calibration: CalibrationSetting = None,
         **options: Any,
     ) -> Self:
         """Put texts in an `ExactIndex` and return a store over it; `from_documents` is alike.
@@ -89,7 +96,7 @@ class LateInteractionVectorStore(VectorStore):
             LangChain's name for the model: what `latelens.load_encoder` takes, or a loaded model.
         path
             A folder that keeps the index; opened if it is there.
-        batch_size, device
+        batch_size, device, backend, speed, engine, dtype, calibration
             As in `LateInteractionRerank`.
         options
             The class's own.
@@ -99,7 +106,17 @@ class LateInteractionVectorStore(VectorStore):
                 f"embedding must be a late-interaction model or its name, got {type(embedding).__name__}, which gives "
                 f"one vector a text; leave it out for {DEFAULT_MODEL!r}"
             )
-        index = ExactIndex(LazyEncoder(embedding, device=device, batch_size=batch_size), path)
+        encoder = LazyEncoder(
+            embedding,
+            batch_size=batch_size,
+            device=device,
+            backend=backend,
+            speed=speed,
+            engine=engine,
+            dtype=dtype,
+            calibration=calibration,
+        )
+        index = ExactIndex(encoder, path)
         store = cls(index, **options)
         store.add_texts(texts, metadatas, ids=ids)
         return store

@@ -8,8 +8,10 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 
+from latelens.bridge.calibrations import CalibrationSetting
 from latelens.bridge.embedding import MEAN, OneVector
 from latelens.encoders import DEFAULT_MODEL
+from latelens.encoders.options import BackendName, Dtype, EncoderOptions, Engine, Speed
 from latelens.single_vector import SingleVector
 
 
@@ -25,8 +27,8 @@ class LateInteractionEmbeddings(BaseEmbedding):
         What `latelens.load_encoder` takes, or a loaded model: the one that scores.
     method
         Of `latelens.single_vector`: `MeanOfRows`, `Muvera`, or a `LeastSquares` that was fitted to your corpus.
-    batch_size, device
-        As in `LateInteractionRerank`.
+    batch_size, device, backend, speed, engine, dtype, calibration
+        As in `LateInteractionRerank`: with the same ones, both share one model.
     """
 
     method_name: str = ""  # a field, so that a pipeline's cache tells methods apart
@@ -40,8 +42,22 @@ class LateInteractionEmbeddings(BaseEmbedding):
         method: SingleVector = MEAN,
         batch_size: int | None = None,
         device: str | None = None,
+        backend: BackendName = "auto",
+        speed: Speed = "exact",
+        engine: Engine = "torch",
+        dtype: Dtype | None = None,
+        calibration: CalibrationSetting = None,
     ) -> None:
-        made = OneVector(model, method=method, batch_size=batch_size, device=device)
+        options = EncoderOptions(
+            batch_size=batch_size,
+            device=device,
+            backend=backend,
+            speed=speed,
+            engine=engine,
+            dtype=dtype,
+            calibration=calibration,
+        )
+        made = OneVector(model, options, method=method)
         super().__init__(model_name=model if isinstance(model, str) else made.encoder.name)
         self.method_name = repr(method)
         self._made = made

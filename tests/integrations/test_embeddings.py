@@ -10,8 +10,9 @@ from fake_encoder import FakeEncoder
 pytest.importorskip("langchain_core")
 pytest.importorskip("llama_index.core")
 
+from langchain_latelens import LateInteractionVectorStore
 from langchain_latelens.embeddings import LateInteractionEmbeddings as ForLangChain
-from latelens import TokenEmbeddings
+from latelens import Calibration, TokenEmbeddings
 from latelens.single_vector import LeastSquares, Muvera
 from llama_index_latelens.embeddings import LateInteractionEmbeddings as ForLlamaIndex
 
@@ -57,3 +58,23 @@ def test_the_method_is_told_apart_and_checked() -> None:
     ):
         with pytest.raises(ValueError, match=r"fitted for 'fake'.*the encoder is 'other'"):
             embed("a")
+
+
+@pytest.mark.parametrize("embeddings", [ForLangChain, ForLlamaIndex])
+def test_the_options_of_a_model_reach_it_and_wrong_ones_are_refused(embeddings: Any) -> None:
+    with pytest.raises(ValueError, match="speed must be 'exact' or 'fast', got 'quick'"):
+        embeddings("offline/all-MiniLM-L6-v2", speed="quick")
+    made = Calibration("m", strength=1.0, length=0.0, intercept=0.0, fitted_on="by hand")
+    options = {"batch_size": 4, "device": "cpu", "dtype": "bfloat16", "calibration": made}
+    assert embeddings("some/model", **options)._made.encoder._options.items() >= options.items()
+
+
+def test_a_store_made_of_texts_takes_the_options_of_its_model() -> None:
+    with pytest.raises(ValueError, match="engine must be 'torch' or 'openvino', got 'tpu'"):
+        LateInteractionVectorStore.from_texts(["a"], "offline/all-MiniLM-L6-v2", engine="tpu")
+    made = Calibration("fake", strength=1.0, length=0.0, intercept=0.0, fitted_on="by hand")
+    store = LateInteractionVectorStore.from_texts(
+        ["Elephants eat grass.", "Trains stop here."], "offline/all-MiniLM-L6-v2", dtype="bfloat16", calibration=made
+    )
+    assert store.index.encoder.calibration == made
+    assert "bfloat16" in str(store.index.encoder.loaded().route)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from latelens.encoders.lazy import LazyEncoder
+from latelens.encoders.options import EncoderOptions
 from latelens.refusals import check_is, check_texts
 from latelens.single_vector import MeanOfRows, SingleVector
 
@@ -19,9 +20,9 @@ class OneVector:
     and score them with a `TwoStage`. Questions and documents are encoded differently, as the model was trained.
     """
 
-    def __init__(self, model: Any, *, method: SingleVector, batch_size: int | None, device: str | None) -> None:
+    def __init__(self, model: Any, options: EncoderOptions, *, method: SingleVector) -> None:
         check_is("method", method, SingleVector, "a method of latelens.single_vector")
-        self.encoder = LazyEncoder(model, device=device, batch_size=batch_size)
+        self.encoder = LazyEncoder(model, **options)
         self.method = method
 
     def documents(self, texts: Sequence[str]) -> list[list[float]]:
