@@ -11,7 +11,7 @@ from typing import Any
 
 from latelens.encoders.calibration import Calibration, packaged_calibration
 from latelens.encoders.onnx.settings import is_export
-from latelens.encoders.options import BackendName, EncoderOptions
+from latelens.encoders.options import REMOTE, BackendName, EncoderOptions
 from latelens.encoders.reading import TokenEncoder
 from latelens.refusals import check_one_of, shown
 
@@ -42,12 +42,24 @@ class Backend:
     takes: str = "other models"
 
 
+def _is_address(model: Any) -> bool:
+    return isinstance(model, str) and model.startswith(("http://", "https://"))
+
+
 def _is_checkpoint(model: Any) -> bool:
-    return not is_export(model)
+    return not is_export(model) and not _is_address(model)
 
 
 # The first that claims a model and is installed takes it.
 BACKENDS = (
+    Backend(
+        "remote",
+        "latelens.encoders.remote.encoder",
+        claims=_is_address,
+        takes="the address of a server, http:// or https://",
+        installed=lambda: bool(_version("httpx") and _version("tokenizers")),
+        install="pip install 'latelens[remote]'",
+    ),
     Backend(
         "onnx",
         "latelens.encoders.onnx.encoder",
@@ -81,10 +93,12 @@ def open_encoder(model: Any, options: EncoderOptions) -> TokenEncoder:
     if isinstance(calibration, str | os.PathLike):
         calibration = Calibration.load(calibration)
     module = import_module(_backend(model, options.get("backend", "auto")).module)
+    if not _is_address(model) and (named := [name for name in REMOTE if options.get(name) is not None]):
+        raise ValueError(f"{named[0]} is for the address of a server, http:// or https://, got {model!r:.100}")
     encoder: TokenEncoder = module.load(model, options)
     if calibration is not None:
         encoder.calibration = calibration
-    elif isinstance(model, str | os.PathLike) and not Path(model).is_dir():
+    elif isinstance(model, str | os.PathLike) and not _is_address(model) and not Path(model).is_dir():
         encoder.calibration = packaged_calibration(encoder.name)
     return encoder
 
@@ -104,7 +118,7 @@ def _backend(model: Any, name: str) -> Backend:
     for backend in wanted:
         if backend.installed():
             return backend
-    packages = ("sentence-transformers", "pylate", "onnxruntime", "tokenizers")
+    packages = ("sentence-transformers", "pylate", "onnxruntime", "tokenizers", "httpx")
     here = ", ".join(f"{each} {_version(each) or 'missing'}" for each in packages)
     commands = "`, or `".join(backend.install for backend in wanted)
     raise ImportError(f"backend={name!r} does not go with what is installed ({here}): run `{commands}`")

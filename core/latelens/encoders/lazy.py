@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.backends import check_backend, open_encoder
 from latelens.encoders.calibration import Calibration
-from latelens.encoders.options import DEFAULTS, EncoderOptions, check_options
+from latelens.encoders.options import DEFAULTS, EncoderOptions, check_options, without_key
 from latelens.encoders.protocol import Encoder
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class LazyEncoder:
         return f"LazyEncoder({self._model!r:.200})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (type(self), self._model, self._options)
+        return _unpickled, (type(self), self._model, without_key(self._options))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LazyEncoder:
         return self
@@ -104,7 +104,7 @@ def load(model: Any, options: EncoderOptions) -> Encoder:
         return model
     encoder = open_encoder(model, options)
     if isinstance(model, str | os.PathLike):
-        encoder.recipe = partial(_unpickled, LazyEncoder, model, options)
+        encoder.recipe = partial(_unpickled, LazyEncoder, model, without_key(options))
     return encoder
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from latelens.encoders.backends import check_backend
 from latelens.encoders.calibration import Calibration
 from latelens.encoders.lazy import load
-from latelens.encoders.options import BackendName, Dtype, EncoderOptions, Engine, Speed, check_options
+from latelens.encoders.options import Api, BackendName, Dtype, EncoderOptions, Engine, Speed, check_options
 from latelens.encoders.protocol import Encoder
 
 DEFAULT_MODEL = "lightonai/LateOn"
@@ -29,6 +29,12 @@ def load_encoder(
     trust_remote_code: bool = False,
     model_kwargs: Mapping[str, Any] | None = None,
     calibration: Calibration | str | os.PathLike[str] | None = None,
+    api: Api | None = None,
+    api_key: str | None = None,
+    served_model: str | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
+    concurrency: int | None = None,
+    timeout: float | None = None,
 ) -> Encoder:
     """Load a late-interaction encoder.
 
@@ -40,7 +46,8 @@ def load_encoder(
     model
         A hub id such as ``"lightonai/LateOn"``, a local folder (PyLate, Stanford ColBERT or sentence-transformers
         saves, or what ``encoder.export`` wrote, which loads without torch), ``"offline/all-MiniLM-L6-v2"`` for the
-        packaged model, a loaded `MultiVectorEncoder`, `SentenceTransformer` or `pylate.models.ColBERT`, or an
+        packaged model, the address of a server (``"http://localhost:8000"``), a loaded `MultiVectorEncoder`,
+        `SentenceTransformer` or `pylate.models.ColBERT`, or an
         `Encoder`, which is returned as it is. Sentence-embedding models are used token-wise: no projection, rows
         normalised, punctuation out of the document rows.
     backend
@@ -62,6 +69,20 @@ def load_encoder(
         What makes a relevance of a score: a `Calibration`, or the file that ``python -m latelens.evaluation.calibrate``
         wrote. None takes the one that comes with latelens for this name, if any. Not for an `Encoder`, which has its
         own.
+    api
+        For a server: ``"vllm"`` (its ``/pooling``) or ``"jina"`` (``/v1/multi-vector``). Texts are sent to the address
+        that was given and nowhere else.
+    api_key
+        For a server; None takes the environment variable ``VLLM_API_KEY`` or ``JINA_API_KEY``. It is never printed,
+        pickled or stored: a pickled encoder finds it in the other process' environment.
+    served_model
+        For a server: what it calls the model; None takes the name that was exported.
+    tokenizer
+        For a server: the folder that ``encoder.export`` wrote for the served model, of which only ``tokenizer.json``
+        and ``latelens_onnx.json`` are needed here. A reply with another number of vectors than tokens is refused.
+    concurrency, timeout
+        For a server: requests at once, 8 by default, and seconds that one may take, 60 by default. Timeouts, cut
+        connections and the statuses 429 and 5xx are asked again, as ``Retry-After`` says.
 
     Raises
     ------
@@ -82,6 +103,12 @@ def load_encoder(
         trust_remote_code=trust_remote_code,
         model_kwargs=model_kwargs,
         calibration=calibration,
+        api=api,
+        api_key=api_key,
+        served_model=served_model,
+        tokenizer=tokenizer,
+        concurrency=concurrency,
+        timeout=timeout,
     )
     check_options(options)
     check_backend(backend)

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypedDict
 from latelens.encoders.calibration import Calibration
 from latelens.refusals import check_is, check_one_of, described, shown
 
-BackendName = Literal["auto", "sentence-transformers", "pylate", "onnx"]
+BackendName = Literal["auto", "sentence-transformers", "pylate", "onnx", "remote"]
+Api = Literal["vllm", "jina"]
 Engine = Literal["torch", "openvino"]
 Speed = Literal["exact", "fast"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -29,8 +30,16 @@ class EncoderOptions(TypedDict, total=False):
     trust_remote_code: bool
     model_kwargs: Mapping[str, Any] | None
     calibration: Calibration | str | os.PathLike[str] | None
+    api: Api | None
+    api_key: str | None
+    served_model: str | None
+    tokenizer: str | os.PathLike[str] | None
+    concurrency: int | None
+    timeout: float | None
 
 
+# Those that only a server's address takes.
+REMOTE = ("api", "api_key", "served_model", "tokenizer", "concurrency", "timeout")
 DEFAULTS = EncoderOptions(
     backend="auto",
     device=None,
@@ -43,7 +52,20 @@ DEFAULTS = EncoderOptions(
     trust_remote_code=False,
     model_kwargs=None,
     calibration=None,
+    api=None,
+    api_key=None,
+    served_model=None,
+    tokenizer=None,
+    concurrency=None,
+    timeout=None,
 )
+
+
+def without_key(options: EncoderOptions) -> EncoderOptions:
+    """Options that may be written: the key stays in the process that it was given to."""
+    kept = options.copy()
+    kept.pop("api_key", None)
+    return kept
 
 
 def check_options(options: EncoderOptions) -> None:
@@ -69,6 +91,7 @@ def check_options(options: EncoderOptions) -> None:
     check_is("revision", options.get("revision"), (str, type(None)), "a str, such as a branch or a commit, or None")
     check_is("model_kwargs", options.get("model_kwargs"), (Mapping, type(None)), "a dict or None")
     _check_calibration(options.get("calibration"))
+    _check_remote(options)
     _check_route(options.get("engine", "torch"), options.get("dtype"), options.get("speed", "exact"))
 
 
@@ -78,6 +101,18 @@ def _check_calibration(calibration: object) -> None:
             f"calibration must be a Calibration, the path of a file or None, got {type(calibration).__name__}: "
             f"{shown(calibration)}"
         )
+
+
+def _check_remote(options: EncoderOptions) -> None:
+    api, count, seconds = options.get("api"), options.get("concurrency"), options.get("timeout")
+    if api not in (None, "vllm", "jina"):
+        raise ValueError(f"api must be 'vllm', 'jina' or None, got {api!r:.80}")
+    if not isinstance(options.get("api_key"), str | None):
+        raise TypeError(f"api_key must be a str or None, got {type(options.get('api_key')).__name__}")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise ValueError(f"concurrency must be an int of at least 1 or None, got {count!r:.80}")
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0):
+        raise ValueError(f"timeout must be seconds above 0 or None, got {seconds!r:.80}")
 
 
 def _check_route(engine: str, dtype: str | None, speed: str) -> None:

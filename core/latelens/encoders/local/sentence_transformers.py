@@ -21,7 +21,7 @@ from latelens.encoders.local.fingerprint import module_settings, weights_digest
 from latelens.encoders.local.opening import name_of, open_checkpoint
 from latelens.encoders.local.routes import Route, route_of
 from latelens.encoders.local.torch_encoder import TorchEncoder, positions, widen
-from latelens.encoders.onnx.settings import Expansion, ExportSettings, TaskSettings
+from latelens.encoders.onnx.settings import Expansion, ExportSettings, TaskSettings, write_tokenizer
 from latelens.encoders.options import EncoderOptions
 from latelens.encoders.reading import ROWS_VERSION, TASKS
 
@@ -120,11 +120,12 @@ class SentenceTransformersEncoder(TorchEncoder):
         with self._lock:
             return weights_digest(self.model, self._tokenizer, exported=self._transformer.auto_model)
 
-    def export(self, folder: str | os.PathLike[str]) -> None:
+    def export(self, folder: str | os.PathLike[str], *, weights: bool = True) -> None:
         """Write the model as ONNX, with its tokenizer and settings: ``load_encoder(folder)`` then needs no torch.
 
         Rows, spans, windows and kinds are the same and each vector's cosine is at least .9999, which is checked on
-        samples before the folder is kept. It needs `pip install 'latelens[onnx]'`.
+        samples before the folder is kept. It needs `pip install 'latelens[onnx]'`. Without `weights`, tokenizer and
+        settings alone are written, for a model on a server: ``load_encoder(address, tokenizer=folder)``.
 
         Raises
         ------
@@ -133,6 +134,9 @@ class SentenceTransformersEncoder(TorchEncoder):
         ValueError
             If the folder is there already, or the model cannot be exported so.
         """
+        if not weights:
+            write_tokenizer(folder, self._tokenizer.backend_tokenizer.to_str(), self._export_settings())
+            return
         from latelens.encoders.onnx.export import write_export
 
         if self.route.engine != "torch" or self.route.dtype not in (None, "float32"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,25 @@ def write_settings(folder: Path, settings: ExportSettings) -> None:
     (folder / SETTINGS_FILE).write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
-def read_settings(folder: Path) -> ExportSettings:
-    """Read what `write_settings` wrote.
+def write_tokenizer(folder: str | os.PathLike[str], tokenizer: str, settings: ExportSettings) -> None:
+    """Write a folder with tokenizer and settings alone, for a model that runs elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If the folder is there already.
+    """
+    target = Path(folder).expanduser()
+    try:
+        target.mkdir(parents=True)
+    except FileExistsError as error:
+        raise ValueError(f"{str(folder)!r} is there already; choose another folder, or delete it") from error
+    (target / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
+    write_settings(target, settings)
+
+
+def read_settings(folder: Path, *, weights: bool = True) -> ExportSettings:
+    """Read what `write_settings` wrote; without `weights`, the model itself may be elsewhere.
 
     Raises
     ------
@@ -78,7 +96,7 @@ def read_settings(folder: Path) -> ExportSettings:
         saved = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
         if saved["version"] != _VERSION:
             raise ValueError(f"it has version {saved['version']}, this latelens reads {_VERSION}")
-        for name in (MODEL_FILE, TOKENIZER_FILE):
+        for name in (MODEL_FILE, TOKENIZER_FILE) if weights else (TOKENIZER_FILE,):
             if not (folder / name).is_file():
                 raise ValueError(f"{name} is missing")
         made = saved["calibration"]

@@ -1,0 +1,1 @@
+"""A model on a server that the user names: the texts are cut here, the vectors are made there."""
