@@ -7,12 +7,38 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+
+
+def answers_of(encoder: Any) -> Callable[[dict[str, Any]], list[np.ndarray]]:
+    """What a server of that model answers: a vector for each id, or, if it is sent texts, for each row that scores."""
+
+    def rows(body: dict[str, Any]) -> list[np.ndarray]:
+        if "input_type" not in body:
+            return [_vectors_of(encoder, ids) for ids in body["input"]]
+        encode = encoder.encode_queries if body["input_type"] == "query" else encoder.encode_documents
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [each.vectors for each in encode(body["input"])]
+
+    return rows
+
+
+def _vectors_of(encoder: Any, ids: list[int]) -> np.ndarray:
+    import torch
+
+    features: Any = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids), dtype=torch.int64)}
+    with torch.inference_mode():
+        for module in list(encoder.model)[:-1]:
+            features = module(features)
+    found: np.ndarray = features["token_embeddings"][0].float().numpy()
+    return found
 
 
 class Rows:

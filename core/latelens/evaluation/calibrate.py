@@ -34,7 +34,7 @@ class Examples:
     Attributes
     ----------
     strengths, lengths, passages
-        (examples,) float64: of the document's best passage, see `latelens.explanation.relevance.Passage`.
+        (examples,) float64: of the document's best passage, see `latelens.explanation.relevance.BestPassage`.
     labels
         (examples,) bool: whether the document answers.
     """

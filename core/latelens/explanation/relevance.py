@@ -13,7 +13,7 @@ from latelens.explanation.matches import Explanation
 _PASSAGE = 250
 
 
-class Passage(NamedTuple):
+class BestPassage(NamedTuple):
     """What a calibration asks of the passage of a document that the query is matched best in.
 
     `strength` is `Explanation.strength` within its rows, `length` the logarithm of how many these are, and `passages`
@@ -25,7 +25,7 @@ class Passage(NamedTuple):
     passages: float
 
 
-def best_passage(explanation: Explanation) -> Passage:
+def best_passage(explanation: Explanation) -> BestPassage:
     """Cut the rows of a document into passages of about 250 and take the one with the largest strength.
 
     A document of up to 375 rows is one passage.
@@ -35,7 +35,7 @@ def best_passage(explanation: Explanation) -> Passage:
     edges = np.linspace(0, rows, count + 1).astype(np.intp)
     strengths = explanation.strengths_between(edges)
     best = int(strengths.argmax())
-    return Passage(float(strengths[best]), float(np.log(edges[best + 1] - edges[best])), float(np.log(count)))
+    return BestPassage(float(strengths[best]), float(np.log(edges[best + 1] - edges[best])), float(np.log(count)))
 
 
 def relevance(explanation: Explanation, calibration: Calibration | None) -> float | None:

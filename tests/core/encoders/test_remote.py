@@ -8,14 +8,13 @@ import logging
 import pickle
 import time
 import traceback
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
 import pytest
 import tiny_models
-from row_server import Rows, serve
+from row_server import Rows, answers_of, serve
 from tiny_models import needs_multi_vector
 
 from latelens import EmbeddingCache, TokenKind, load_encoder, rerank
@@ -45,28 +44,7 @@ def folders(tmp_path_factory):
 
 
 def answer(name):
-    """What a server of that model answers: a vector for each id, or, if it is sent texts, for each row that scores."""
-    encoder = tiny_models.encoder(name)
-
-    def rows(body):
-        if "input_type" in body:
-            one = encoder.encode_queries if body["input_type"] == "query" else encoder.encode_documents
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return [each.vectors for each in one(body["input"])]
-        return [vectors_of(encoder, ids) for ids in body["input"]]
-
-    return rows
-
-
-def vectors_of(encoder, ids):
-    import torch
-
-    features = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids), dtype=torch.int64)}
-    with torch.inference_mode():
-        for module in list(encoder.model)[:-1]:
-            features = module(features)
-    return features["token_embeddings"][0].float().numpy()
+    return answers_of(tiny_models.encoder(name))
 
 
 def remote(url, folder, api="jina", **options):
