@@ -2,8 +2,9 @@
 
 python tests/benchmarks/single_vector.py --work FOLDER [--data FOLDER] [--model FOLDER] [--questions 300]
 
-2,067 paragraphs of SQuAD's development set, every so many of its questions. `--model` takes another model than the
-packaged one, such as what `single_vector_model.py` trains; "its own vector" is what a sentence-embedding model gives.
+2,067 paragraphs of SQuAD's development set, every seventh of its questions up to a number. `--model` takes another
+model than the packaged one, such as what `single_vector_model.py` trains; "its own vector" is what a
+sentence-embedding model gives.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens import EmbeddingCache, Encoder, TokenEmbeddings, load_encoder
-from latelens.evaluation.data import read_lines, read_questions
+from latelens.evaluation.data import read_judgements, read_lines
 from latelens.evaluation.measures import ndcg
 from latelens.maxsim import maxsim, pack
 from latelens.single_vector import LeastSquares, MeanOfRows, Muvera
@@ -32,8 +33,9 @@ def main() -> None:
     encoder = load_encoder(options.model)
     folder = options.data / "squad_dev" / "norm"
     corpus = {line["id"]: line["text"] for line in read_lines(folder / "corpus.jsonl")}
-    questions = read_questions(folder)[: options.questions]
-    asked = [question.text for question in questions]
+    questions = list(read_lines(folder / "queries.jsonl"))[::7][: options.questions]
+    judged = read_judgements(folder / "qrels.tsv")
+    asked = [question["text"] for question in questions]
     cache = EmbeddingCache(options.work / "rows", max_bytes=0)
     documents = cache.encode_documents(encoder, list(corpus.values()), show_progress=True)
     queries = encoder.encode_queries(asked)
@@ -43,7 +45,7 @@ def main() -> None:
     print("| method | numbers | first 10 | first 50 | first 100 | ms a document | nDCG@10, first 100 scored |")
     print("|---|---|---|---|---|---|---|")
     places = {id: i for i, id in enumerate(corpus)}
-    gold = [{str(places[id]): 1.0 for id in question.answers} for question in questions]
+    gold = [{str(places[id]): 1.0 for id in judged[question["id"]]} for question in questions]
     for name, dim, seconds, products in methods(encoder, list(corpus.values()), documents, queries, options):
         found = " | ".join(f"{value:.3f}" for value in recall(exact, products))
         answered = two_stages(exact, products, gold)

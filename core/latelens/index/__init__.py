@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit, Index, Searcher
 from latelens.index.stages.first_stage import Candidate, FirstStage
+from latelens.index.stages.hybrid import Hybrid
 from latelens.index.stages.two_stage import TwoStage
 from latelens.index.token_index import TokenIndex
 
@@ -35,6 +36,7 @@ __all__ = [
     "Filter",
     "FirstStage",
     "Hit",
+    "Hybrid",
     "Index",
     "Searcher",
     "TokenIndex",
