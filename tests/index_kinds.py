@@ -89,7 +89,7 @@ KINDS = (
         processes=False,
         close=_close_qdrant,
     ),
-    Kind("plaid", _plaid, needs=("pylate", "latelens.index.plaid"), exact=False),
+    Kind("plaid", _plaid, needs=("pylate", "latelens.index.plaid"), before_fork=("fast_plaid.search",), exact=False),
 )
 
 

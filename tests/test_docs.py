@@ -113,7 +113,7 @@ def callables() -> dict[str, list[Any]]:
     import langchain_latelens as langchain
     import llama_index_latelens as llama_index
     from latelens import Attributor, load_encoder, rerank
-    from latelens.index import TwoStage
+    from latelens.index import Hybrid, TwoStage
 
     adapters = (langchain, llama_index)
     return {
@@ -129,6 +129,7 @@ def callables() -> dict[str, list[Any]]:
         "attach_citations": [adapter.attach_citations for adapter in adapters],
         "Attributor": [Attributor],
         "TwoStage": [TwoStage],
+        "Hybrid": [Hybrid],
         "load_encoder": [load_encoder],
         "rerank": [rerank],
     }

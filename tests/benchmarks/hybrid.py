@@ -20,7 +20,7 @@ from latelens.evaluation.hybrid import choose_weight, ndcg_by_weight
 from latelens.index import BM25, Chunk, ExactIndex
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-FUNCTIONS = 500
+FUNCTIONS = 200
 Data = tuple[dict[str, str], dict[str, tuple[str, set[str]]]]
 
 

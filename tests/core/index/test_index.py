@@ -30,7 +30,7 @@ from index_child import DIM, described, numbered, version
 from index_kinds import KINDS, Kind, skip_without
 
 from latelens import explain, rerank
-from latelens.index import Chunk, Index, TokenIndex
+from latelens.index import BM25, Chunk, Index, TokenIndex, TwoStage
 from latelens.index.filters import MAX_DEPTH, matches, parse_filter
 from latelens.index.protocol import EncodedChunk
 
@@ -441,6 +441,19 @@ def test_stored_rows_are_read_by_id(index: TokenIndex, encoder: FakeEncoder) -> 
         assert rows.spans.tolist() == encoded.spans.tolist()
     with pytest.raises(TypeError, match="put it in a list"):
         index.rows("fox")
+
+
+def test_its_rows_beside_a_database_are_not_encoded_again_unless_the_text_has_changed(
+    index: TokenIndex, encoder: FakeEncoder
+) -> None:
+    index.add([Chunk("a", "elephants eat grass"), Chunk("b", "elephants sleep")])
+    database = BM25([Chunk("a", "elephants eat grass"), Chunk("b", "elephants wake"), Chunk("c", "elephants run")])
+    encoder.encoded.clear()
+    hits = TwoStage(database, encoder, rows=index, cache=False).search("what do elephants eat", 5)
+    assert sorted(encoder.encoded) == ["elephants run", "elephants wake"]
+    assert [hit.chunk.text for hit in hits] == [hit.explanation.document.text for hit in hits]
+    plain = TwoStage(database, encoder).search("what do elephants eat", 5)
+    assert [(hit.chunk, hit.score) for hit in hits] == [(hit.chunk, hit.score) for hit in plain]
 
 
 @pytest.mark.parametrize(

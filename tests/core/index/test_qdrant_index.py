@@ -122,7 +122,7 @@ def test_an_order_of_strings_is_found_page_by_page(
     client: QdrantClient, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qdrant_collection, "_PAGE", 3)
-    monkeypatch.setattr("latelens.index.qdrant.index._FILTER_IDS", 4)
+    monkeypatch.setattr("latelens.index.qdrant.search._FILTER_IDS", 4)
     index = QdrantIndex(encoder, client, "c")
     index.add([Chunk(f"c{i:02}", f"word{i}", {"name": f"n{i:02}"}) for i in range(20)])
     hits = index.search("word15", 5, filter={"name": {"$gte": "n06", "$lt": "n17"}})

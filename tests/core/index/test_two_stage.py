@@ -279,20 +279,6 @@ def test_wrong_searches_are_refused() -> None:
         stages.search(QUERY, filter={"year": {"$near": 2000}})
 
 
-def test_rows_of_an_index_beside_are_not_encoded_again_unless_the_text_has_changed() -> None:
-    encoder = FakeEncoder()
-    index = ExactIndex(encoder)
-    index.add([Chunk("a", "elephants eat grass"), Chunk("b", "elephants sleep")])
-    database = BM25([Chunk("a", "elephants eat grass"), Chunk("b", "elephants wake"), Chunk("c", "elephants run")])
-    stages = TwoStage(database, encoder, rows=index, cache=False)
-    encoder.encoded.clear()
-    hits = stages.search("what do elephants eat", 5)
-    assert sorted(encoder.encoded) == ["elephants run", "elephants wake"]
-    assert [hit.chunk.text for hit in hits] == [hit.explanation.document.text for hit in hits]
-    plain = TwoStage(database, encoder).search("what do elephants eat", 5)
-    assert [(hit.chunk, hit.score) for hit in hits] == [(hit.chunk, hit.score) for hit in plain]
-
-
 def test_rows_of_another_model_or_of_no_index_are_refused() -> None:
     with pytest.raises(ValueError, match=r"rows are of 'other'.*the encoder is 'fake'"):
         TwoStage(BM25(), FakeEncoder(), rows=ExactIndex(FakeEncoder("other")))

@@ -5,10 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any
 
 try:
     from qdrant_client import QdrantClient, models
@@ -27,34 +24,24 @@ from latelens.index.qdrant.filters import FACETS, Compiled, compile_filter, numb
 from latelens.index.qdrant.journal import Journal, Replacement
 from latelens.index.qdrant.points import (
     CHUNK_FIELDS,
-    FILTER_FIELDS,
+    FETCHED,
     HIT_FIELDS,
     check_sizes,
     chunk_of,
-    filtered_by,
-    hit_of,
+    groups,
     point_ids,
     point_of,
     requests,
     rows_of,
 )
-from latelens.index.qdrant.storage import POOLED, ROWS, QdrantStorage
-from latelens.index.scoring import TOLERANCE, may_be_best
-from latelens.index.token_index import TokenIndex, check_manifest, manifest_of, ranked
+from latelens.index.qdrant.search import QdrantSearch
+from latelens.index.qdrant.storage import ROWS, QdrantStorage
+from latelens.index.token_index import TokenIndex, check_manifest, manifest_of
 from latelens.refusals import check_is, check_texts, described
 
 __all__ = ["QdrantIndex", "QdrantStorage"]
 
-T = TypeVar("T")
-
 _IDS = 1000  # in one request
-_FETCHED = 32  # points with their vectors in one answer
-_FILTER_IDS = 50_000  # in one filter
-# Candidates beyond k: what the server's float32 sums put in another order than exact ones, and equal scores.
-_MARGIN, _TIES = 8, 4096
-# Candidates of small rows for one of whole rows. Of the true best 10 among 572 paragraphs of SQuAD (offline model),
-# four times as many candidates hold .999 with `pool` 2 or 3, .995 with 4, and all of them with 8 or 1 bit.
-_OVERSAMPLING = 8
 
 
 class QdrantIndex(TokenIndex):
@@ -121,7 +108,7 @@ class QdrantIndex(TokenIndex):
         check_ids(ids)
         deleted = 0
         self._settle()
-        for some in _groups(dict.fromkeys(ids), _IDS):
+        for some in groups(dict.fromkeys(ids), _IDS):
             there = [record.id for record in self._records(some, [])]
             if there:
                 self._points.delete(there)
@@ -139,7 +126,7 @@ class QdrantIndex(TokenIndex):
         """The stored rows of the chunks with these ids, with the text that they are of; None where there are none."""
         check_ids(ids)
         found: dict[str, TokenEmbeddings] = {}
-        for some in _groups(dict.fromkeys(ids), _FETCHED):
+        for some in groups(dict.fromkeys(ids), FETCHED):
             records = self._records(some, HIT_FIELDS, [ROWS])
             found |= {str((record.payload or {})["id"]): rows_of(record) for record in records}
         return [found.get(id) for id in ids]
@@ -248,29 +235,8 @@ class QdrantIndex(TokenIndex):
                     yield chunk
 
     def _search(self, query: TokenEmbeddings, k: int, condition: Condition | None) -> list[Hit]:
-        return self._points.steady(lambda journal: self._find(query, k, condition, journal))
-
-    def _find(self, query: TokenEmbeddings, k: int, condition: Condition | None, journal: Journal) -> list[Hit]:
-        filters = self._filters(condition, journal)
-        points = [point for allowed in filters for point in self._candidates(query, k, allowed)]
-        hits: list[Hit] = []
-        for some in _groups(_best(points, k), _FETCHED):
-            records = self._points.fetch(some, HIT_FIELDS, [ROWS])
-            hits += [hit_of(query, record) for record in records]
-        # A chunk may have been replaced since its rows were compared.
-        return ranked((hit for hit in hits if condition is None or matches(condition, hit.chunk.fields())), k)
-
-    def _filters(self, condition: Condition | None, journal: Journal) -> Iterator[models.Filter | None]:
-        """Filters that together let through what a condition does, of what counts."""
-        compiled = Compiled(None, exact=True) if condition is None else compile_filter(condition)
-        if condition is None or compiled.exact:
-            yield journal.visible(compiled.filter)
-            return
-        records = self._points.scroll(journal.visible(compiled.filter), FILTER_FIELDS)
-        found = (record for record in records if "id" in (record.payload or {}))  # no notes
-        allowed = (record.id for record in found if matches(condition, filtered_by(record)))
-        for ids in _groups(allowed, _FILTER_IDS):
-            yield models.Filter(must=[models.HasIdCondition(has_id=ids)])
+        search = QdrantSearch(self._points, self.storage)
+        return self._points.steady(lambda journal: search.find(query, k, condition, journal))
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError(
@@ -278,35 +244,12 @@ class QdrantIndex(TokenIndex):
             "other process"
         )
 
-    def _candidates(self, query: TokenEmbeddings, k: int, allowed: models.Filter | None) -> list[models.ScoredPoint]:
-        """At least the best `k` points by the server's scores, and those that it gives the same score as the last."""
-        rows, limit = query.vectors.tolist(), k + _MARGIN
-        while True:
-            points = self._points.query(**self._asked(rows, limit, allowed))
-            if len(points) < limit or points[-1].score < _floor(points[k - 1].score) or limit >= k + _TIES:
-                return points
-            limit = min(4 * limit, k + _TIES)
-
-    def _asked(self, rows: list[list[float]], limit: int, allowed: models.Filter | None) -> dict[str, Any]:
-        quantized = None
-        if self.storage.quantization is not None and not self._points.local:  # local mode compares all, and warns
-            oversampled = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
-            quantized = models.SearchParams(quantization=oversampled)
-        asked: dict[str, Any] = {"query": rows, "using": ROWS, "limit": limit, "with_payload": ["id"]}
-        if self.storage.pool == 1:
-            return {**asked, "query_filter": allowed, "search_params": quantized}
-        many = _OVERSAMPLING * limit
-        first = models.Prefetch(query=rows, using=POOLED, limit=many, filter=allowed, params=quantized)
-        return {**asked, "prefetch": [first]}
-
     def _records(self, ids: Sequence[str], fields: list[str], vectors: list[str] | bool = False) -> list[models.Record]:
         """The points of chunks that count."""
 
         def read(journal: Journal) -> list[models.Record]:
-            groups = _groups((point for id in ids for point in point_ids(id)), _IDS)
-            found = [
-                record for points in groups for record in self._points.fetch(points, [*fields, "version"], vectors)
-            ]
+            parts = groups((point for id in ids for point in point_ids(id)), _IDS)
+            found = [record for points in parts for record in self._points.fetch(points, [*fields, "version"], vectors)]
             return [record for record in found if not journal.hides(record)]
 
         return self._points.steady(read) if ids else []
@@ -314,18 +257,6 @@ class QdrantIndex(TokenIndex):
 
 def _ids(chunks: Iterable[Chunk]) -> list[str]:
     return [chunk.id for chunk in chunks]
-
-
-def _floor(score: float) -> float:
-    return score - TOLERANCE * max(1.0, abs(score))
-
-
-def _best(points: Sequence[models.ScoredPoint], k: int) -> list[Any]:
-    """Ids of the points among which the best `k` are: those, and some that nearly or exactly tie with the last."""
-    best = sorted(points, key=lambda point: (-point.score, (point.payload or {}).get("id", "")))
-    scores = np.array([point.score for point in best])
-    error = TOLERANCE * max(1.0, abs(scores[k - 1])) / 2 if len(best) > k else 0.0
-    return [best[i].id for i in may_be_best(scores, k, error)[: k + 64].tolist()]
 
 
 def _check_vectors(vectors: Any, encoder: Encoder, where: str) -> None:
@@ -336,9 +267,3 @@ def _check_vectors(vectors: Any, encoder: Encoder, where: str) -> None:
             f"{where} holds rows of dimension {size}, and the encoder {encoder.name!r} gives {encoder.dim}; load the "
             "model that filled it, or choose another name"
         )
-
-
-def _groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    source = iter(items)
-    while some := list(islice(source, size)):
-        yield some
