@@ -8,7 +8,7 @@ from latelens.bridge.attributor import Attributor
 from latelens.bridge.metadata import read_evidence
 from latelens.bridge.quotes import QuoteNumbers
 from latelens.embeddings import TokenEmbeddings, TokenKind
-from latelens.encoders import Encoder, EncoderPool, ModelInfo, TokenPooling, list_models, load_encoder
+from latelens.encoders import Encoder, EncoderPool, ModelInfo, PageEncoder, TokenPooling, list_models, load_encoder
 from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.calibration import Calibration
 from latelens.explanation.contrasting import Contrast, WordGain, contrast
@@ -36,6 +36,7 @@ __all__ = [
     "Match",
     "Miss",
     "ModelInfo",
+    "PageEncoder",
     "PageMaps",
     "QuoteNumbers",
     "Ranked",

@@ -4,7 +4,7 @@ from latelens.encoders.catalogue import ModelInfo, list_models
 from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
 from latelens.encoders.offline import OFFLINE_MODEL
 from latelens.encoders.pool import EncoderPool
-from latelens.encoders.protocol import Encoder
+from latelens.encoders.protocol import Encoder, PageEncoder
 from latelens.encoders.token_pooling import TokenPooling
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Encoder",
     "EncoderPool",
     "ModelInfo",
+    "PageEncoder",
     "TokenPooling",
     "list_models",
     "load_encoder",

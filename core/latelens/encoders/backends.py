@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from latelens.encoders.calibration import Calibration, packaged_calibration
 from latelens.encoders.onnx.settings import is_export
 from latelens.encoders.options import REMOTE, BackendName, EncoderOptions
 from latelens.encoders.reading import TokenEncoder
 from latelens.refusals import check_one_of, shown
+
+if TYPE_CHECKING:
+    from latelens.encoders.visual.encoder import VisualEncoder
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ BACKENDS = (
 )
 
 
-def open_encoder(model: Any, options: EncoderOptions) -> TokenEncoder:
+def open_encoder(model: Any, options: EncoderOptions) -> TokenEncoder | VisualEncoder:
     """Make an encoder with the backend that takes the model, and give it its calibration."""
     calibration = options.get("calibration")
     if isinstance(calibration, str | os.PathLike):
@@ -95,7 +98,7 @@ def open_encoder(model: Any, options: EncoderOptions) -> TokenEncoder:
     module = import_module(_backend(model, options.get("backend", "auto")).module)
     if not _is_address(model) and (named := [name for name in REMOTE if options.get(name) is not None]):
         raise ValueError(f"{named[0]} is for the address of a server, http:// or https://, got {model!r:.100}")
-    encoder: TokenEncoder = module.load(model, options)
+    encoder: TokenEncoder | VisualEncoder = module.load(model, options)
     if calibration is not None:
         encoder.calibration = calibration
     elif isinstance(model, str | os.PathLike) and not _is_address(model) and not Path(model).is_dir():

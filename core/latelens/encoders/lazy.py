@@ -13,10 +13,12 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.backends import check_backend, open_encoder
 from latelens.encoders.calibration import Calibration
 from latelens.encoders.options import DEFAULTS, EncoderOptions, check_options, without_key
-from latelens.encoders.protocol import Encoder
+from latelens.encoders.protocol import Encoder, page_encoder
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from latelens.pages.images import PageImage
 
 
 class LazyEncoder:
@@ -89,6 +91,10 @@ class LazyEncoder:
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> list[TokenEmbeddings]:
         """Encode documents, loading the model if need be."""
         return self.loaded().encode_documents(texts, show_progress=show_progress)
+
+    def encode_pages(self, pages: Sequence[PageImage], *, show_progress: bool = False) -> list[TokenEmbeddings]:
+        """Encode page images, loading the model if need be; a model for texts refuses them."""
+        return page_encoder(self.loaded()).encode_pages(pages, show_progress=show_progress)
 
     def loaded(self) -> Encoder:
         """The encoder that `load_encoder` makes, loading it if need be."""

@@ -49,7 +49,8 @@ def load_encoder(
         packaged model, the address of a server (``"http://localhost:8000"``), a loaded `MultiVectorEncoder`,
         `SentenceTransformer` or `pylate.models.ColBERT`, or an
         `Encoder`, which is returned as it is. Sentence-embedding models are used token-wise: no projection, rows
-        normalised, punctuation out of the document rows.
+        normalised, punctuation out of the document rows. A model of ColPali's family makes a `PageEncoder`, which reads
+        images of pages instead of texts; it needs sentence-transformers 6.
     backend
         ``"auto"`` takes what is installed: sentence-transformers 6, or PyLate in an environment of its own; for an
         exported folder ONNX Runtime (`pip install 'latelens[onnx]'`).

@@ -24,9 +24,10 @@ from latelens.encoders.local.torch_encoder import TorchEncoder, positions, widen
 from latelens.encoders.onnx.settings import Expansion, ExportSettings, TaskSettings, write_tokenizer
 from latelens.encoders.options import EncoderOptions
 from latelens.encoders.reading import ROWS_VERSION, TASKS
+from latelens.encoders.visual.encoder import VisualEncoder
 
 
-def load(model: Any, options: EncoderOptions) -> SentenceTransformersEncoder:
+def load(model: Any, options: EncoderOptions) -> SentenceTransformersEncoder | VisualEncoder:
     """Make an encoder of a name, a folder or a loaded model."""
     size = options.get("batch_size")
     if not isinstance(model, str | os.PathLike):
@@ -42,8 +43,8 @@ def open_model(where: str, *, late: bool, **options: Any) -> MultiVectorEncoder:
 
 def encoder_of(
     model: Any, *, name: str, batch_size: int | None, route: Route | None = None
-) -> SentenceTransformersEncoder:
-    """Make an encoder of a loaded model."""
+) -> SentenceTransformersEncoder | VisualEncoder:
+    """Make an encoder of a loaded model: of pages, if it takes images."""
     if isinstance(model, SentenceTransformer):
         model = token_wise(model)
     if not isinstance(model, MultiVectorEncoder):
@@ -51,6 +52,8 @@ def encoder_of(
             "model must be a name, a folder, a loaded MultiVectorEncoder or SentenceTransformer, or an Encoder; "
             f"got {type(model).__name__}"
         )
+    if "image" in model.modalities and hasattr(getattr(model[0], "processor", None), "image_token"):
+        return VisualEncoder(model, name=name, batch_size=batch_size, route=route)
     return SentenceTransformersEncoder(model, name=name, batch_size=batch_size, route=route)
 
 

@@ -1,0 +1,1 @@
+"""Encoders of page images: ColPali and its family."""
