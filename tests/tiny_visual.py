@@ -163,7 +163,9 @@ def _colqwen2_5(folder: Path) -> None:
         text_config=_qwen_text(tokenizer),
         vision_config={**vision, "window_size": 56, "fullatt_block_indexes": [1]},
     )
-    processor = transformers.Qwen2_5_VLProcessor(_qwen_images(), tokenizer, chat_template=_qwen_template())
+    processor = transformers.Qwen2_5_VLProcessor(
+        _qwen_images(), tokenizer, transformers.Qwen2VLVideoProcessor(), chat_template=_qwen_template()
+    )
     _save_own(folder, transformers.Qwen2_5_VLModel(config), processor)
 
 
@@ -176,7 +178,9 @@ def _colqwen3(folder: Path) -> None:
         text_config=_qwen_text(tokenizer, head_dim=16, rope={"mrope_interleaved": True}),
         vision_config={**vision, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]},
     )
-    processor = transformers.Qwen3VLProcessor(_qwen_images(16), tokenizer, chat_template=_qwen_template())
+    processor = transformers.Qwen3VLProcessor(
+        _qwen_images(16), tokenizer, transformers.Qwen3VLVideoProcessor(), chat_template=_qwen_template()
+    )
     _save_own(folder, transformers.Qwen3VLModel(config), processor)
 
 
