@@ -5,7 +5,7 @@ from latelens.attribution import attribute
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
 from latelens.attribution.verify import CrossEncoderVerifier, Verdict, Verifier
 from latelens.bridge.attributor import Attributor
-from latelens.bridge.metadata import read_evidence
+from latelens.bridge.metadata import read_evidence, read_regions
 from latelens.bridge.quotes import QuoteNumbers
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.encoders import Encoder, EncoderPool, ModelInfo, PageEncoder, TokenPooling, list_models, load_encoder
@@ -18,7 +18,7 @@ from latelens.explanation.matches import Explanation, Match, explain
 from latelens.explanation.misses import Miss, WordMiss, explain_miss
 from latelens.explanation.regions import Region, find_regions
 from latelens.explanation.results import Ranked, Ranking
-from latelens.ranking import rerank
+from latelens.ranking import rerank, rerank_pages
 
 __all__ = [
     "Attribution",
@@ -61,5 +61,7 @@ __all__ = [
     "load_encoder",
     "page_maps",
     "read_evidence",
+    "read_regions",
     "rerank",
+    "rerank_pages",
 ]

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.cached import cached
 from latelens.encoders.calibration import Calibration
+from latelens.encoders.protocol import page_encoder
 from latelens.explanation.evidence import find_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.matches import explain as explain_score
+from latelens.explanation.regions import Region, find_regions
 from latelens.explanation.relevance import relevance as relevance_of
 from latelens.explanation.results import ExplainMode, Ranked, Ranking
+from latelens.pages.images import check_pages
+from latelens.pages.page import Page
 from latelens.refusals import check_count, check_is, check_number, check_texts, described, shown, warn_caller
 from latelens.text.characters import is_visible
+
+if TYPE_CHECKING:
+    from latelens.pages.images import PageImage
 
 
 def rerank(
@@ -69,11 +77,7 @@ def rerank(
     check_count("max_spans", max_spans)
     if not len(documents):
         return Ranking()
-    if not is_visible(query):
-        warn_caller(
-            f"the query {query!r:.40} has no visible text, so scores rest on control tokens alone and there is no "
-            "evidence; pass the user's question"
-        )
+    _warn_of_blank(query)
     explanations = _explanations(query, documents, cached(encoder, cache), show_progress=show_progress)
     return rank_explained(
         explanations,
@@ -87,6 +91,65 @@ def rerank(
     )
 
 
+def rerank_pages(
+    query: str,
+    pages: Sequence[PageImage],
+    encoder: Encoder,
+    *,
+    top_n: int | None = None,
+    explain: ExplainMode = "evidence",
+    min_score: float | None = None,
+    max_regions: int = 3,
+    cache: EmbeddingCache | None = None,
+    show_progress: bool = False,
+) -> Ranking:
+    """Order images of pages by MaxSim with a query, best first; equal scores keep the input order.
+
+    ``ranked.regions`` say where on each page the query is answered, and of a `Page` which words stand there.
+
+    Parameters
+    ----------
+    query
+        A text; nothing is stripped.
+    pages
+        What `open_pages` gives, pictures of Pillow's, or paths or bytes of files with one page.
+    encoder
+        From `load_encoder`, of ColPali's family.
+    top_n, explain, min_score, cache, show_progress
+        As in `rerank`; ``explain="off"`` skips the regions.
+    max_regions
+        Regions for each page at most.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or of the wrong type, or the encoder reads text alone.
+    """
+    check_options(top_n=top_n, explain=explain, min_score=min_score)
+    if not isinstance(query, str):
+        raise TypeError(f"query must be a str, got {described(query)}")
+    check_pages(pages)
+    check_is("encoder", encoder, Encoder, "an encoder from load_encoder")
+    check_is("cache", cache, (EmbeddingCache, type(None)), "an EmbeddingCache or None")
+    check_count("max_regions", max_regions)
+    if not len(pages):
+        return Ranking()
+    _warn_of_blank(query)
+    reader = page_encoder(cached(encoder, cache))
+    rows = reader.encode_queries([query])[0]
+    explanations = [explain_score(rows, page) for page in reader.encode_pages(pages, show_progress=show_progress)]
+    return rank_explained(
+        explanations,
+        sorted(range(len(pages)), key=lambda i: -explanations[i].score),
+        encoder,
+        top_n=top_n,
+        explain=explain,
+        min_score=min_score,
+        max_spans=max_regions,
+        pages=[page if isinstance(page, Page) else None for page in pages],
+    )
+
+
 def rank_explained(
     explanations: Sequence[Explanation],
     order: Sequence[int],
@@ -97,10 +160,12 @@ def rank_explained(
     min_score: float | None = None,
     min_relevance: float | None = None,
     max_spans: int = 3,
+    pages: Sequence[Page | None] | None = None,
 ) -> Ranking:
     """What `rerank` returns, from documents that are explained already, in the order given.
 
-    `order` lists positions in `explanations`, best first. The other arguments are `rerank`'s.
+    `order` lists positions in `explanations`, best first; `pages` are those of page images, where they are known. The
+    other arguments are `rerank`'s.
     """
     calibration = calibration_of(encoder, needed=min_relevance is not None)
     found = Ranking()
@@ -113,8 +178,19 @@ def rank_explained(
         relevance = relevance_of(explanation, calibration)
         if min_relevance is None or relevance is None or relevance >= min_relevance:
             evidence = () if explain == "off" else find_evidence(explanation, max_spans=max_spans)
-            found.append(Ranked(i, explanation.score, explanation, evidence, relevance))
+            regions: tuple[Region, ...] = ()
+            if explain != "off" and explanation.document.page is not None:
+                regions = find_regions(explanation, page=pages[i] if pages else None, max_regions=max_spans)
+            found.append(Ranked(i, explanation.score, explanation, evidence, relevance, regions))
     return found
+
+
+def _warn_of_blank(query: str) -> None:
+    if not is_visible(query):
+        warn_caller(
+            f"the query {query!r:.40} has no visible text, so scores rest on control tokens alone and there is no "
+            "evidence; pass the user's question"
+        )
 
 
 def calibration_of(encoder: Encoder, *, needed: bool) -> Calibration | None:

@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from latelens.explanation.evidence import EvidenceSpan
+from latelens.explanation.maps import page_maps
 from latelens.explanation.matches import Match
+from latelens.explanation.regions import Region
 from latelens.explanation.results import Ranked
+from latelens.patches import PatchGrid
 from latelens.refusals import shown
 
 KEY = "latelens"
 VERSION = 1
+# Characters of the words under one region, and decimals of its box: a tenth of a point of a page.
+_WORDS, _DIGITS = 240, 4
 
 
 def to_metadata(
@@ -30,7 +35,8 @@ def to_metadata(
 
     `rank` counts from 1. `source_start` is where the chunk starts in its document, in characters; each piece of
     evidence then also says where it stands in that document. `stages` are the scores of a search's other stages
-    (`Hit.stages`); there is no such key where there are none.
+    (`Hit.stages`); there is no such key where there are none. A page image has no evidence but ``regions``, which
+    `read_regions` reads, and ``off_page``, the part of the score that rows of the prompt and of padding won.
     """
     explanation = ranked.explanation
     metadata: dict[str, Any] = {
@@ -46,12 +52,71 @@ def to_metadata(
         "evidence": [_evidence(span, source_start) for span in ranked.evidence],
         "uncovered": list(explanation.uncovered),
     }
+    if explanation.document.page is not None:
+        metadata |= _page(ranked, explanation.document.page)
     if stages:
         metadata["stages"] = dict(stages)
     if tokens:
         document = explanation.document.text
         metadata["tokens"] = [_token(match, query, document) for match in explanation.matches]
+        if explanation.document.page is not None:
+            _place(metadata["tokens"], explanation.document.page, [match.document_row for match in explanation.matches])
     return metadata
+
+
+def _page(ranked: Ranked, page: PatchGrid) -> dict[str, Any]:
+    """What only a page image has."""
+    return {
+        "kind": "page",
+        "image": page.image,
+        "grid": [page.grids[0].n_cols, page.grids[0].n_rows],
+        "off_page": page_maps(ranked.explanation).off_page,
+        "regions": [_region(region) for region in ranked.regions],
+    }
+
+
+def _region(region: Region) -> dict[str, Any]:
+    words = region.words
+    return {
+        "box": [round(edge, _DIGITS) for edge in region.box],
+        "area": round(region.area, _DIGITS),
+        "score": round(region.score, 6),
+        "drop": round(region.drop, 6),
+        "query_words": list(region.query_words),
+        "words": words if words is None or len(words) <= _WORDS else words[: _WORDS - 1] + "…",
+        "coarse": region.coarse,
+    }
+
+
+def _place(tokens: list[dict[str, Any]], page: PatchGrid, rows: list[int]) -> None:
+    """Give each match the box of its cell; None off the page."""
+    for item, box, on_page in zip(tokens, page.boxes(rows).tolist(), page.on_page[rows].tolist(), strict=True):
+        item["box"] = [round(edge, _DIGITS) for edge in box] if on_page else None
+
+
+def read_regions(source: Any) -> list[Region]:
+    """Regions of a page image that a chunk carries; none of a text, or where ``explain="off"`` left them out.
+
+    Takes what `read_evidence` takes. Their cells are not kept, and `Region.crop` needs the picture.
+
+    >>> chunk = {"metadata": {"latelens": {"version": 1, "evidence": [], "regions": [{
+    ...     "box": [0.5, 0.2, 1.0, 0.4], "area": 0.1, "score": 0.8, "drop": 1.5, "query_words": ["revenue"],
+    ...     "words": "Net revenue 4,512", "coarse": False}]}}}
+    >>> read_regions(chunk)[0].words
+    'Net revenue 4,512'
+    """
+    return [
+        Region(
+            box=(item["box"][0], item["box"][1], item["box"][2], item["box"][3]),
+            score=item["score"],
+            drop=item["drop"],
+            query_words=tuple(item["query_words"]),
+            words=item["words"],
+            coarse=item["coarse"],
+            cells=(),
+        )
+        for item in read_metadata(source).get("regions", [])
+    ]
 
 
 def read_evidence(source: Any) -> list[EvidenceSpan]:

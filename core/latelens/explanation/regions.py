@@ -157,11 +157,13 @@ def _joined(explanation: Explanation, patches: PatchGrid, asked: QueryWords) -> 
 def _components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Number the groups of cells that touch by a side or a corner, from 1; 0 elsewhere."""
     numbers = np.zeros(mask.shape, dtype=np.int32)
-    todo = set(zip(*(each.tolist() for each in mask.nonzero()), strict=True))
-    number = 0
-    while todo:
-        number += 1
-        group = [todo.pop()]
+    cells = list(zip(*(each.tolist() for each in mask.nonzero()), strict=True))
+    todo, number = set(cells), 0
+    for first in cells:  # in reading order, so that of regions that are equally good the upper left one comes first
+        if first not in todo:
+            continue
+        todo.remove(first)
+        group, number = [first], number + 1
         while group:
             row, col = group.pop()
             numbers[row, col] = number

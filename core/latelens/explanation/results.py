@@ -7,6 +7,7 @@ from typing import Literal
 
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Explanation
+from latelens.explanation.regions import Region
 from latelens.shown import ShowsInNotebooks
 
 ExplainMode = Literal["off", "evidence", "tokens"]
@@ -29,6 +30,8 @@ class Ranked(ShowsInNotebooks):
     relevance
         Probability, 0..1, that the document answers the query; None where the encoder has no calibration, or for a
         page image.
+    regions
+        Of a page image, the regions that answer the query, best first; empty for a text, and with ``explain="off"``.
     """
 
     index: int
@@ -36,6 +39,7 @@ class Ranked(ShowsInNotebooks):
     explanation: Explanation
     evidence: tuple[EvidenceSpan, ...]
     relevance: float | None = None
+    regions: tuple[Region, ...] = ()
 
 
 class Ranking(list[Ranked], ShowsInNotebooks):

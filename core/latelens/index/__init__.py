@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from latelens.index.exact import ExactIndex
+from latelens.index.pages import add_pages
 from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit, Index, Searcher
 from latelens.index.stages.first_stage import Candidate, FirstStage
 from latelens.index.stages.hybrid import Hybrid
@@ -41,6 +42,7 @@ __all__ = [
     "Searcher",
     "TokenIndex",
     "TwoStage",
+    "add_pages",
 ]
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 from made_pdfs import column, made_pdf
+from page_images import ColourEncoder, painted
 
-from latelens import rerank
+from latelens import explain, rerank
 from latelens.pages import open_pages
+from latelens.patches import Grid
 
 pytest.importorskip("matplotlib")
 from matplotlib.colors import to_rgba
@@ -56,3 +61,32 @@ def test_words_that_are_left_out_are_counted(page, offline):
     assert "left out: 4" in " ".join(foot[0].split())
     with pytest.raises(ValueError, match="max_panels must be an int of at least 1"):
         plot_page(found.explanation, page, max_panels=0)
+
+
+def test_cells_of_a_page_image_are_shaded_and_those_that_won_framed(tmp_path):
+    picture = tmp_path / "scan.png"
+    (scan := painted((40, 50), {"red": (30, 0, 40, 10)})).save(picture)
+    encoder = ColourEncoder(Grid(4, 5), Grid(2, 2))
+    explanation = explain(encoder.encode_queries(["red"])[0], encoder.encode_pages([scan])[0])
+    (panel,) = panels(plot_page(explanation, open_pages(picture)[0]))
+    _, cells = panel.images
+    assert np.argwhere(cells.get_array() == 1).tolist() == [[0, 3]]
+    assert cells.get_extent() == [0, 1, 1, 0]
+    assert (panel.get_xlim(), panel.get_ylim()) == ((0, 1), (1, 0))
+    framed = [tuple(patch.get_bbox().extents) for patch in panel.patches if patch.get_gid() == "won"]
+    assert framed == [pytest.approx((0.75, 0, 1, 0.2))]
+    assert "off page" not in panel.get_title()
+
+
+def test_what_the_prompt_won_is_said_to_be_off_the_page(tmp_path):
+    picture = tmp_path / "scan.png"
+    (scan := painted((40, 50), {})).save(picture)
+    encoder = ColourEncoder(Grid(4, 5))
+    page = encoder.encode_pages([scan])[0]
+    query = encoder.encode_queries(["red"])[0]
+    vectors = page.vectors.copy()
+    vectors[0] = query.vectors[0]
+    explanation = explain(query, dataclasses.replace(page, vectors=vectors))
+    (panel,) = panels(plot_page(explanation, open_pages(picture)[0]))
+    assert panel.get_title() == "red  1.00  (off page: 1 of 1)"
+    assert not [patch for patch in panel.patches if patch.get_gid() == "won"]
