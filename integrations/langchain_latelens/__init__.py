@@ -9,7 +9,7 @@ try:
     from langchain_latelens.documents import to_chunks
     from langchain_latelens.embeddings import LateInteractionEmbeddings
     from langchain_latelens.evaluator import create_attribution_evaluator
-    from langchain_latelens.evidence import read_evidence, strip_evidence
+    from langchain_latelens.evidence import read_evidence, read_regions, strip_evidence
     from langchain_latelens.pages import PdfPagesLoader
     from langchain_latelens.reranked_retriever import RerankedRetriever
     from langchain_latelens.reranker import LateInteractionRerank
@@ -41,6 +41,7 @@ __all__ = [
     "first_stage",
     "read_attribution",
     "read_evidence",
+    "read_regions",
     "strip_citations",
     "strip_evidence",
     "to_chunks",

@@ -8,11 +8,11 @@ from typing import Any
 from langchain_core.documents import Document
 
 from latelens.bridge.arguments import listed
-from latelens.bridge.metadata import marked, ours, read_evidence
+from latelens.bridge.metadata import marked, ours, read_evidence, read_regions
 
 SCORE_KEY = "relevance_score"
 
-__all__ = ["SCORE_KEY", "read_evidence", "strip_evidence"]
+__all__ = ["SCORE_KEY", "read_evidence", "read_regions", "strip_evidence"]
 
 
 def strip_evidence(documents: Sequence[Document]) -> list[Document]:

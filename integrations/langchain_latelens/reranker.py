@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ from latelens.encoders.cache import describe_cache
 from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
+from latelens.pages.files import file_page
 
 
 class LateInteractionRerank(BaseDocumentCompressor):
@@ -66,6 +68,9 @@ class LateInteractionRerank(BaseDocumentCompressor):
         these share one encoder in a process.
     show_progress
         Show a progress bar while documents are encoded.
+    folders
+        Where the files lie whose pages a model of ColPali's family reads: those that the documents' metadata name, in
+        the words of the usual loaders. No other file is opened. `read_regions` reads where each page answers.
     metadata_keys
         Metadata to read before each text, such as ``["title"]``, as lines ``title: Louvre``: it counts in the score.
         Evidence stays in the bare text; what matched in metadata stands under ``"in_metadata"``, with its key.
@@ -85,6 +90,7 @@ class LateInteractionRerank(BaseDocumentCompressor):
     dtype: Dtype | None = None
     calibration: Any = None
     show_progress: bool = False
+    folders: Sequence[str | os.PathLike[str]] = ()
     metadata_keys: Sequence[str] = ()
 
     _made: Reranker = PrivateAttr()
@@ -207,6 +213,7 @@ def _given(document: Document, keys: Sequence[str]) -> Given:
         score=metadata.get(SCORE_KEY),
         start=metadata.get(START_KEY),
         lines=[(key, f"{key}: {metadata[key]}") for key in keys if key in metadata],
+        image=file_page(metadata),
     )
 
 

@@ -5,7 +5,7 @@ try:
     from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations
     from llama_index_latelens.embeddings import LateInteractionEmbeddings
     from llama_index_latelens.evaluator import AttributionEvaluator
-    from llama_index_latelens.evidence import read_evidence, strip_evidence
+    from llama_index_latelens.evidence import read_evidence, read_regions, strip_evidence
     from llama_index_latelens.nodes import to_chunks
     from llama_index_latelens.pages import PdfPagesReader
     from llama_index_latelens.query_engine import EvidenceCitationQueryEngine
@@ -37,6 +37,7 @@ __all__ = [
     "first_stage",
     "read_attribution",
     "read_evidence",
+    "read_regions",
     "strip_citations",
     "strip_evidence",
     "to_chunks",

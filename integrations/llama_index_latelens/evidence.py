@@ -8,9 +8,9 @@ from typing import Any
 from llama_index.core.schema import BaseNode, NodeWithScore
 
 from latelens.bridge.arguments import listed
-from latelens.bridge.metadata import KEY, marked, ours, read_evidence
+from latelens.bridge.metadata import KEY, marked, ours, read_evidence, read_regions
 
-__all__ = ["Marked", "read_evidence", "strip_evidence", "with_metadata"]
+__all__ = ["Marked", "read_evidence", "read_regions", "strip_evidence", "with_metadata"]
 
 EXCLUDED = ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
 

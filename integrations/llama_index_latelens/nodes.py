@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from llama_index.core.schema import (
     Document,
     ImageNode,
     IndexNode,
+    MediaResource,
     MetadataMode,
     Node,
     NodeRelationship,
@@ -25,6 +27,7 @@ from latelens.bridge.parents import NODE_KEY, WHOLE_KEY, FindParents, Parent, ke
 from latelens.bridge.retrieving import Retrieved
 from latelens.bridge.sources import start_of
 from latelens.index.protocol import Chunk
+from latelens.pages.files import FilePage, file_page
 from llama_index_latelens.evidence import with_metadata
 
 Parents = Mapping[str, BaseNode] | BaseDocumentStore
@@ -50,6 +53,17 @@ def bare_text(document: NodeWithScore | BaseNode | str) -> str:
     if isinstance(document, str):
         return document
     return text_of(document.node if isinstance(document, NodeWithScore) else document)
+
+
+def image_of(node: BaseNode) -> FilePage | bytes | None:
+    """The page image that a node stands for: the bytes that it holds, or where it or its metadata say."""
+    resource = getattr(node, "image_resource", None)
+    held, path = getattr(node, "image", None), getattr(node, "image_path", None)
+    if isinstance(resource, MediaResource):
+        held, path = held or resource.data, path or resource.path
+    if held:
+        return base64.b64decode(held)
+    return FilePage(str(path)) if path else file_page(node.metadata)
 
 
 def shown_keys(node: BaseNode, mode: MetadataMode) -> list[str]:

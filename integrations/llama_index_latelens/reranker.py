@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from llama_index_latelens.evidence import with_metadata
-from llama_index_latelens.nodes import bare_text, shown_keys, start_in_document, text_of
+from llama_index_latelens.nodes import bare_text, image_of, shown_keys, start_in_document, text_of
 
 dispatcher = get_dispatcher(__name__)
 
@@ -67,6 +68,10 @@ class LateInteractionRerank(BaseNodePostprocessor):
         these share one encoder in a process.
     show_progress
         Show a progress bar while nodes are encoded.
+    folders
+        Where the files lie whose pages a model of ColPali's family reads: those that the nodes' metadata name, in the
+        words of the usual readers, and ``image_path``. No other file is opened, and no address; an image inside a node
+        needs none. `read_regions` reads where each page answers.
     metadata_mode
         Metadata to read before each text, as lines ``title: Louvre``: it counts in the score. ``MetadataMode.EMBED``
         and ``LLM`` leave out what the node excludes there. Evidence stays in the bare text; what matched in metadata
@@ -87,6 +92,7 @@ class LateInteractionRerank(BaseNodePostprocessor):
     dtype: Dtype | None = None
     calibration: Any = None
     show_progress: bool = False
+    folders: Sequence[str | os.PathLike[str]] = ()
     metadata_mode: MetadataMode = MetadataMode.NONE
 
     _made: Reranker = PrivateAttr()
@@ -227,4 +233,11 @@ def _given(found: NodeWithScore, mode: MetadataMode) -> Given:
     node = found.node
     keys = shown_keys(node, mode)
     lines = [(key, node.metadata_template.format(key=key, value=str(node.metadata[key]))) for key in keys]
-    return Given(text_of(node), node.metadata, score=found.score, start=start_in_document(node), lines=lines)
+    return Given(
+        text_of(node),
+        node.metadata,
+        score=found.score,
+        start=start_in_document(node),
+        lines=lines,
+        image=image_of(node),
+    )

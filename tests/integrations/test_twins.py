@@ -49,6 +49,7 @@ def test_both_take_the_same_arguments_in_the_same_order() -> None:
     assert [name for name, _ in signatures[0]] == [
         "model", "top_n", "explain_mode", "min_score", "min_relevance",
         "cache", "batch_size", "device", "backend", "speed", "engine", "dtype", "calibration", "show_progress",
+        "folders",
     ]  # fmt: skip
 
 

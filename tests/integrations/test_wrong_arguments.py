@@ -207,8 +207,8 @@ def named(names: list[str]) -> list[str]:
 
 
 CALLS: list[tuple[Callable[..., Any], list[str]]] = [
-    (lc_rerank, ["model", *RERANK, *LOAD, "metadata_keys"]),
-    (li_rerank, ["model", *RERANK, *LOAD, "metadata_mode"]),
+    (lc_rerank, ["model", *RERANK, *LOAD, "folders", "metadata_keys"]),
+    (li_rerank, ["model", *RERANK, *LOAD, "folders", "metadata_mode"]),
     (lc_compress, ["documents", "query", *RERANK[:4]]),
     (li_postprocess, ["nodes", "query_str", *RERANK[:4]]),
     (lc_from_documents, ["documents", "model", *FROM, *KEEP]),

@@ -11,6 +11,7 @@ from latelens.explanation.maps import page_maps
 from latelens.explanation.matches import Match
 from latelens.explanation.regions import Region
 from latelens.explanation.results import Ranked
+from latelens.pages.page import Page
 from latelens.patches import PatchGrid
 from latelens.refusals import shown
 
@@ -30,13 +31,15 @@ def to_metadata(
     source_start: int | None = None,
     stages: Mapping[str, float] | None = None,
     tokens: bool = False,
+    page: Page | None = None,
 ) -> dict[str, Any]:
     """Describe a ranked chunk as JSON; under 2 KB for a 512-token chunk unless `tokens` asks for every match.
 
     `rank` counts from 1. `source_start` is where the chunk starts in its document, in characters; each piece of
     evidence then also says where it stands in that document. `stages` are the scores of a search's other stages
     (`Hit.stages`); there is no such key where there are none. A page image has no evidence but ``regions``, which
-    `read_regions` reads, and ``off_page``, the part of the score that rows of the prompt and of padding won.
+    `read_regions` reads, and ``off_page``, the part of the score that rows of the prompt and of padding won; `page`
+    adds its number, from 1, its label and its size in points.
     """
     explanation = ranked.explanation
     metadata: dict[str, Any] = {
@@ -54,6 +57,9 @@ def to_metadata(
     }
     if explanation.document.page is not None:
         metadata |= _page(ranked, explanation.document.page)
+        if page is not None:
+            size = {"width": page.width, "height": page.height, "unit": "point"}
+            metadata["page"] = {"number": page.number, "label": page.label, **size}
     if stages:
         metadata["stages"] = dict(stages)
     if tokens:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict
@@ -15,10 +16,15 @@ from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache import CacheSetting, EmbeddingCache, open_cache
 from latelens.encoders.lazy import LazyEncoder
 from latelens.encoders.options import BackendName, Dtype, EncoderOptions, Engine, Speed
+from latelens.encoders.protocol import reads_pages
 from latelens.explanation.evidence import find_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode, Ranked
-from latelens.ranking import check_options, rerank
+from latelens.pages.files import FilePage, PageFiles
+from latelens.pages.opening import open_bytes
+from latelens.pages.page import Page
+from latelens.ranking import calibration_of, check_options, rerank, rerank_pages
+from latelens.text.characters import is_visible
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class RerankOptions:
     dtype: Dtype | None = None
     calibration: CalibrationSetting = None
     show_progress: bool = False
+    folders: Sequence[str | os.PathLike[str]] = ()
 
     def __post_init__(self) -> None:
         check_options(
@@ -80,7 +87,8 @@ class RerankAsked(TypedDict, total=False):
 class Given:
     """A chunk as a framework holds it: its bare text, its metadata, the score that retrieval gave, and its start.
 
-    `lines` of metadata, each with its key, are read before the text.
+    `lines` of metadata, each with its key, are read before the text. `image` is the page that it stands for: where its
+    metadata say, or the bytes of a picture.
     """
 
     text: str
@@ -88,6 +96,7 @@ class Given:
     score: object = None
     start: object = None
     lines: Sequence[tuple[str, str]] = ()
+    image: FilePage | bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -114,8 +123,9 @@ class Reranker:
         if like is None:
             self.encoder = LazyEncoder(options.model, **options.loading)
             self.cache = open_cache(options.cache)
+            self.files = PageFiles(options.folders)
         else:
-            self.encoder, self.cache = like.encoder, like.cache
+            self.encoder, self.cache, self.files = like.encoder, like.cache, like.files
 
     def __reduce__(self) -> tuple[type[Reranker], tuple[RerankOptions]]:
         return Reranker, (self.options,)  # what is loaded is loaded again at first use
@@ -128,8 +138,14 @@ class Reranker:
         return Reranker(replace(self.options, **renamed(asked)), like=self)
 
     def rerank(self, query: str, chunks: Sequence[Given]) -> list[Reranked]:
-        """The best chunks for a query, best first, each with what travels with it."""
+        """The best chunks for a query, best first, each with what travels with it.
+
+        A model of ColPali's family reads the pages that the chunks stand for, others their text.
+        """
         options = self.options
+        if chunks and reads_pages(self.encoder.loaded()):
+            return self._rerank_pages(query, chunks)
+        _refuse_images(self.encoder.name, chunks)
         texts = [headed(chunk.text, chunk.lines) for chunk in chunks]
         ranking = rerank(
             query,
@@ -151,6 +167,58 @@ class Reranker:
             for rank, ranked in enumerate(ranking, start=1)
         ]
 
+    def _rerank_pages(self, query: str, chunks: Sequence[Given]) -> list[Reranked]:
+        options = self.options
+        calibration_of(self.encoder, needed=options.min_relevance is not None)
+        pages = [self._page(i, chunk) for i, chunk in enumerate(chunks)]
+        ranking = rerank_pages(
+            query,
+            pages,
+            self.encoder,
+            top_n=options.top_n,
+            explain=options.explain_mode,
+            min_score=options.min_score,
+            cache=self.cache,
+            show_progress=options.show_progress,
+        )
+        found = []
+        for rank, ranked in enumerate(ranking, start=1):
+            chunk, metadata = chunks[ranked.index], None
+            if options.explain_mode != "off":
+                metadata = to_metadata(
+                    ranked,
+                    query=query,
+                    model=self.encoder.name,
+                    rank=rank,
+                    retrieval_score=earlier_score(chunk.metadata, chunk.score),
+                    tokens=options.explain_mode == "tokens",
+                    page=pages[ranked.index],
+                )
+            found.append(Reranked(ranked.index, ranked.score, metadata))
+        return found
+
+    def _page(self, index: int, chunk: Given) -> Page:
+        """The page that a chunk stands for.
+
+        Raises
+        ------
+        ValueError
+            If it stands for none that may be opened.
+        """
+        if isinstance(chunk.image, bytes):
+            return open_bytes(chunk.image, name=f"chunk {index}")[0]
+        page = None if chunk.image is None else self.files.page(chunk.image)
+        if page is None:
+            named = "names no page of a PDF and no image"
+            if chunk.image is not None:
+                folders = list(map(str, self.options.folders))
+                named = f"names {chunk.image.path!r:.120}, no page of a file in folders={folders}"
+            raise ValueError(
+                f"{self.encoder.name!r} reads images of pages, and chunk {index} ({chunk.text[:40]!r}) {named}: give "
+                "folders=[...] where the files lie, or take a model for texts"
+            )
+        return page
+
     def explain(self, query: str, text: str) -> Explanation:
         """Every match between a query and one text."""
         return rerank(query, [text], self.encoder, explain="off", cache=self.cache)[0].explanation
@@ -171,3 +239,13 @@ class Reranker:
             tokens=self.options.explain_mode == "tokens",
         )
         return {**found, "in_metadata": in_metadata} if text.keys else found
+
+
+def _refuse_images(model: str, chunks: Sequence[Given]) -> None:
+    """Refuse what is an image alone."""
+    for i, chunk in enumerate(chunks):
+        if isinstance(chunk.image, bytes) and not is_visible(chunk.text):
+            raise ValueError(
+                f"chunk {i} is an image without text, and {model!r} reads texts: take a model of ColPali's family, or "
+                "give the chunk a text"
+            )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.calibration import Calibration
-from latelens.encoders.protocol import Encoder, PageEncoder, page_encoder
+from latelens.encoders.protocol import Encoder, page_encoder, reads_pages
 
 if TYPE_CHECKING:
     from latelens.pages.images import PageImage
@@ -71,4 +71,4 @@ def cached(encoder: Encoder, cache: EmbeddingCache | None) -> Encoder:
     """Put an encoder behind a cache; without one, the encoder as it is."""
     if cache is None:
         return encoder
-    return (CachedPageEncoder if isinstance(encoder, PageEncoder) else CachedEncoder)(encoder, cache)
+    return (CachedPageEncoder if reads_pages(encoder) else CachedEncoder)(encoder, cache)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from latelens.embeddings import TokenEmbeddings
 
@@ -56,6 +56,12 @@ class PageEncoder(Encoder, Protocol):
         ...
 
 
+def reads_pages(encoder: Encoder) -> bool:
+    """Whether an encoder takes page images; of one that is not loaded yet, whether it may."""
+    # Not `isinstance`, which before Python 3.12 computes the fingerprint to see whether there is one.
+    return hasattr(encoder, "encode_pages")
+
+
 def page_encoder(encoder: Encoder) -> PageEncoder:
     """The encoder, if it reads page images.
 
@@ -64,9 +70,9 @@ def page_encoder(encoder: Encoder) -> PageEncoder:
     TypeError
         If it reads text alone.
     """
-    if not isinstance(encoder, PageEncoder):
+    if not reads_pages(encoder):
         raise TypeError(
             f"{encoder.name!r} reads text, not images of pages: load a model of ColPali's family, or give it the "
             "pages' text"
         )
-    return encoder
+    return cast(PageEncoder, encoder)

@@ -143,6 +143,19 @@ class PageFiles:
                 self._open.popitem(last=False)
             return self._open[key]
 
+    def page(self, where: FilePage) -> Page | None:
+        """The page that is named, or the only one of a file; None where that is none or several, as for `pages`."""
+        pages = self.pages(where.path)
+        if pages is None:
+            return None
+        try:
+            named = _named(pages, where)
+            found = list(pages[:2]) if named is None else named
+            return found[0] if len(found) == 1 else None
+        except (ValueError, OSError) as error:
+            _warn(error)
+            return None
+
     def find(
         self, where: FilePage, chunk: str, start: int, end: int, *, min_confidence: float = MIN_CONFIDENCE
     ) -> Place | None:
