@@ -11,6 +11,7 @@ try:
     from langchain_latelens.evaluator import create_attribution_evaluator
     from langchain_latelens.evidence import read_evidence, read_regions, strip_evidence
     from langchain_latelens.pages import PdfPagesLoader
+    from langchain_latelens.pictures import page_blocks
     from langchain_latelens.reranked_retriever import RerankedRetriever
     from langchain_latelens.reranker import LateInteractionRerank
     from langchain_latelens.retriever import LateInteractionRetriever
@@ -39,6 +40,7 @@ __all__ = [
     "create_attribution_evaluator",
     "create_evidence_tool",
     "first_stage",
+    "page_blocks",
     "read_attribution",
     "read_evidence",
     "read_regions",

@@ -8,6 +8,7 @@ try:
     from llama_index_latelens.evidence import read_evidence, read_regions, strip_evidence
     from llama_index_latelens.nodes import to_chunks
     from llama_index_latelens.pages import PdfPagesReader
+    from llama_index_latelens.pictures import page_blocks
     from llama_index_latelens.query_engine import EvidenceCitationQueryEngine
     from llama_index_latelens.reranker import LateInteractionRerank
     from llama_index_latelens.retriever import LateInteractionRetriever
@@ -35,6 +36,7 @@ __all__ = [
     "attach_citations",
     "create_evidence_tool",
     "first_stage",
+    "page_blocks",
     "read_attribution",
     "read_evidence",
     "read_regions",

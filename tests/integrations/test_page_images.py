@@ -13,8 +13,11 @@ from fake_encoder import FakeEncoder
 from langchain_core.documents import Document
 from llama_index.core.schema import ImageNode, MediaResource, Node, NodeWithScore, TextNode
 from page_images import ColourEncoder, painted
+from PIL import Image
 from sides import LangChainSide, LlamaIndexSide
 
+import langchain_latelens
+import llama_index_latelens
 from latelens import read_regions
 from latelens.index import ExactIndex, add_pages
 from latelens.pages import open_pages
@@ -93,6 +96,38 @@ def test_pages_in_an_index_are_retrieved_with_their_regions(side: Any, folder) -
     assert side.metadata(found[0])["source"] == str(folder / "both.png")
     assert side.metadata(found[0])["page"] == 0
     assert len(json.dumps(side.metadata(found[0])["latelens"])) < 2048
+
+
+def pictures(side: Any, blocks: list[Any]) -> list[tuple[str, Image.Image]]:
+    """Captions and images of what `page_blocks` gave."""
+    if isinstance(side, LangChainSide):
+        assert [block["type"] for block in blocks] == ["text", "image"] * (len(blocks) // 2)
+        texts = [block["text"] for block in blocks[::2]]
+        data = [base64.b64decode(block["base64"]) for block in blocks[1::2]]
+    else:
+        texts = [block.text for block in blocks[::2]]
+        data = [block.resolve_image().read() for block in blocks[1::2]]
+    return list(zip(texts, [Image.open(io.BytesIO(one)) for one in data], strict=True))
+
+
+def test_pages_become_blocks_for_a_model_that_sees(side: Any, folder) -> None:
+    page_blocks = {"LangChainSide": langchain_latelens, "LlamaIndexSide": llama_index_latelens}[
+        type(side).__name__
+    ].page_blocks
+    found = side.rerank(side.Rerank(model=ENCODER, folders=[folder]), chunks(side), "red green")
+    (first, crop), (second, _), (third, _) = pictures(side, page_blocks(found, folders=[folder], margin=0))
+    assert (first, second, third) == (
+        "both.png, page 1, region 1",
+        "both.png, page 1, region 2",
+        "red.png, page 1, region 1",
+    )
+    assert crop.size == (10, 10)
+    assert crop.getcolors() == [(100, (255, 0, 0))]
+    whole = pictures(side, page_blocks(found, folders=[folder], crops=False, max_pixels=500))
+    assert [caption for caption, _ in whole] == ["both.png, page 1", "red.png, page 1"]
+    assert all(picture.width * picture.height <= 500 for _, picture in whole)
+    with pytest.raises(ValueError, match="chunk 0 names no page of a file in folders="):
+        page_blocks(found)
 
 
 def as_bytes() -> bytes:

@@ -11,6 +11,7 @@ from latelens.bridge.arguments import check_names
 from latelens.bridge.calibrations import CalibrationSetting
 from latelens.bridge.headings import Headed, headed, in_bare_text, matches_in_metadata, without_words
 from latelens.bridge.metadata import earlier_score, to_metadata
+from latelens.bridge.page_pictures import page_of
 from latelens.bridge.sources import start_of
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache import CacheSetting, EmbeddingCache, open_cache
@@ -21,7 +22,6 @@ from latelens.explanation.evidence import find_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode, Ranked
 from latelens.pages.files import FilePage, PageFiles
-from latelens.pages.opening import open_bytes
 from latelens.pages.page import Page
 from latelens.ranking import calibration_of, check_options, rerank, rerank_pages
 from latelens.text.characters import is_visible
@@ -205,12 +205,10 @@ class Reranker:
         ValueError
             If it stands for none that may be opened.
         """
-        if isinstance(chunk.image, bytes):
-            return open_bytes(chunk.image, name=f"chunk {index}")[0]
-        page = None if chunk.image is None else self.files.page(chunk.image)
+        page = page_of(self.files, chunk.image)
         if page is None:
             named = "names no page of a PDF and no image"
-            if chunk.image is not None:
+            if isinstance(chunk.image, FilePage):
                 folders = list(map(str, self.options.folders))
                 named = f"names {chunk.image.path!r:.120}, no page of a file in folders={folders}"
             raise ValueError(
