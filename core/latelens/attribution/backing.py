@@ -130,7 +130,9 @@ def back(words: Words, strengths: Floats, pool: SentencePool) -> tuple[Floats, P
 def _beside(
     words: Words, counted: NDArray[np.bool_], own: NDArray[np.bool_], backs: Floats, pool: SentencePool
 ) -> NDArray[np.bool_]:
-    """Which sentences back the words around a number, (sentences,) bool."""
+    """Which sentences back the words around a number, (sentences,) bool; all, where none of these says anything."""
+    if not (~counted & ~words.small).any():
+        return np.ones(backs.shape[1], dtype=bool)
     weights = words.weights * ~counted
     others = weights * _NEAR ** np.abs(np.arange(len(own)) - np.flatnonzero(own).mean())
     backs[:, pool.pronouns] = np.maximum(backs[:, pool.pronouns], backs[:, pool.pronouns - 1])

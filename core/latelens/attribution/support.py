@@ -22,8 +22,9 @@ __all__ = ["Support", "find_support", "pool_sentences"]
 # or less is the same; without it the mean AUROC is .867, alone it is .858 (this .875).
 _WHOLE = 0.5
 # A further sentence must back more of the claim than this, one in a further source more than both: many sentences
-# find something for every claim. Among 20 passages 97 % of the citations are right, 93 % with .02 and .05.
-_FURTHER_SENTENCE, _FURTHER_SOURCE = 0.05, 0.1
+# find something for every claim. Among 20 passages 97 % of the citations are right, 93 % with .02 and .05. With .1 for
+# a further source, pieces of foreign ones corroborate 3 % of the claims of generated search that their own does not.
+_FURTHER_SENTENCE, _FURTHER_SOURCE = 0.05, 0.2
 _ENOUGH = 3  # more back hardly anything
 # Claim rows to multiply at a time: bounds the memory of a book-long answer.
 _CLAIM_ROWS = 1024

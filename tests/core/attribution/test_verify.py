@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import random
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from fake_encoder import FakeEncoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
+from latelens.attribution import attribute
 from latelens.attribution.verify import CrossEncoderVerifier, Verdict, Verifier, as_verifier
 
 _WORDS = "the whale is not a fish it eats krill and sings at night . in sea 150 kg day cat"
@@ -45,6 +49,67 @@ def probabilities(folder: str, evidence: str, claim: str) -> np.ndarray:
     """What sentence-transformers itself gives, softmax applied here."""
     logits = CrossEncoder(folder, device="cpu").predict([(evidence, claim)], activation_fn=torch.nn.Identity())[0]
     return torch.softmax(torch.as_tensor(logits, dtype=torch.float64), dim=-1).numpy()
+
+
+BEINGS, FOODS = ("the whale", "the cat", "a fish", "a whale", "a cat", "the fish"), ("krill", "fish", "cat", "whale")
+
+
+def planted() -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
+    """Evidence, claim and what it means, by a rule: 3 in 4 of the pairs to learn from, and the rest to be judged by."""
+    pairs = [
+        (f"{being} eats {negator}{food} .", f"{being} eats {said} .", ("entailment", "contradiction")[negator != ""])
+        if food == said
+        else (f"{being} eats {negator}{food} .", f"{being} eats {said} .", "neutral")
+        for being, food, said, negator in product(BEINGS, FOODS, FOODS, ("", "not "))
+    ]
+    random.Random(0).shuffle(pairs)
+    return pairs[:150], pairs[150:]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> CrossEncoderVerifier:
+    """A cross-encoder that has learnt the rule, on the spot: 4 seconds, and all of the pairs that it learnt from."""
+    folder = save_cross_encoder(tmp_path_factory.mktemp("trained"), NLI)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    config = BertConfig.from_pretrained(folder, initializer_range=0.2, hidden_size=32, intermediate_size=64)
+    torch.manual_seed(0)
+    model = BertForSequenceClassification(config)  # without dropout: `eval` mode
+    model.eval()
+    learnt, _ = planted()
+    given = tokenizer([a for a, _, _ in learnt], [b for _, b, _ in learnt], padding=True, return_tensors="pt")
+    wanted = torch.tensor([NLI.index(label) for *_, label in learnt])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    slower = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.05, 250)
+    for _ in range(250):
+        loss = torch.nn.functional.cross_entropy(model(**given).logits, wanted, weight=torch.tensor([2.0, 2.0, 1.0]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        slower.step()
+    model.save_pretrained(folder)
+    return CrossEncoderVerifier(folder, device="cpu")
+
+
+def test_a_trained_model_judges_pairs_that_it_has_not_seen(trained):
+    _, unseen = planted()
+    verdicts = trained.verify([claim for _, claim, _ in unseen], [[text] for text, _, _ in unseen])
+    said = ["entailment" if v.supports else "contradiction" if v.contradicts else "neutral" for v in verdicts]
+    right = [mine == label for mine, (*_, label) in zip(said, unseen, strict=True)]
+    assert len(right) == 42
+    assert sum(right) >= 40
+
+
+def test_its_verdicts_become_the_labels_of_an_answer(trained):
+    labels = {"entailment": "supported", "contradiction": "contradicted", "neutral": "weak"}
+    learnt, _ = planted()
+    for evidence, said, meaning in learnt[:12]:
+        answer, sources = said.capitalize().replace(" .", "."), [evidence.capitalize().replace(" .", ".")]
+        (claim,) = attribute(answer, sources, FakeEncoder(), verifier=trained).claims
+        assert (claim.label, claim.citations[0].cited_text) == (labels[meaning], sources[0])
+        assert (claim.support is not None and claim.support >= 0.5) is (meaning == "entailment")
+        (alone,) = attribute(answer, sources, FakeEncoder()).claims
+        assert alone.label in ("corroborated", "weak")
+    assert {meaning for *_, meaning in learnt[:12]} == labels.keys()
 
 
 CLAIM, TEXTS = "the whale is a fish", ["it eats krill", "the whale sings at night ."]

@@ -30,7 +30,7 @@ ORDINARY = frozenset(_ORDINARY.split())
 _GENERIC = """new city state province county district town village river lake mountain mount island islands airport
 university college school company corporation corp inc ltd llc plc co group band series award awards museum park
 street road avenue region republic kingdom empire act law court council committee commission agency department ministry
-internet church club team association organization institute foundation society"""
+internet church club team association organization institute foundation society tv"""
 GENERIC = frozenset(_GENERIC.split())
 
 

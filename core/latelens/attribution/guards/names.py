@@ -43,6 +43,7 @@ _SENTENCE_START = regex.compile(r"(?:[.!?:;•|]['\"”»)]*\s|\n|^)\s*[-(*\[\"'
 _LABEL = regex.compile(r"\W*[^.:!?|\n]{1,60}:[*_]*\s")
 _MANY = 500  # names of one last word: the time must not grow with claims times evidence
 _LONGEST = 12  # letters of an acronym
+_LONG = 7  # letters of a name that may be spelt with one more or one less: "Bismark", "Muawiyah"
 _INITIALS = regex.compile(r"\p{Lu}(?:\.\p{Lu})+")
 _ABBREVIATED = regex.compile(r"(?:^|\W)(?:\p{Lu}|[DM]r|Mrs|Ms|St|Jr|Sr|Prof|Gen|Lt|Sgt|Capt)$")
 
@@ -81,6 +82,12 @@ class Vocabulary:
     capitals: str
     acronyms: frozenset[str]
     joined: frozenset[str]
+
+    @cached_property
+    def spelt(self) -> frozenset[str]:
+        """The long words of names, each with one of its letters left out."""
+        long = {word for name in self.names for word in name.words if len(word) > _LONG}
+        return frozenset(less for word in long for less in _with_a_letter_less(word))
 
     @cached_property
     def by_last(self) -> dict[str, tuple[Name, ...]]:
@@ -245,7 +252,16 @@ _GENERIC = frozenset(map(_key, GENERIC))
 
 
 def _has(evidence: Vocabulary, word: str) -> bool:
-    return word in evidence.words or word in evidence.joined or not evidence.words.isdisjoint(_relatives(word))
+    if word in evidence.words or word in evidence.joined or not evidence.words.isdisjoint(_relatives(word)):
+        return True
+    if len(word) < _LONG or not word.isalpha():
+        return False
+    return word in evidence.spelt or any(less in evidence.words for less in _with_a_letter_less(word))
+
+
+def _with_a_letter_less(word: str) -> Iterator[str]:
+    """Without each of its letters but the first."""
+    return (word[:i] + word[i + 1 :] for i in range(1, len(word)))
 
 
 @lru_cache(maxsize=4096)

@@ -107,12 +107,29 @@ def without(text: str, spans: Iterable[tuple[int, int]]) -> str:
     return "".join(blank)
 
 
+_LISTED = {word: value for word, value in SMALL.items() if 2 <= value <= 10}
+_DEFINITE = re.compile(r"(?i)\b(?:the|his|her|its|their|our|these|those)\s$")
+_LIST = re.compile(r"\s(?:are|were)\s(?P<items>[^.:;()]+)\.?$")
+_BETWEEN = re.compile(r",\s*(?:and|or)\s+|,\s*|\s+(?:and|or)\s+")
+
+
+def _items_after(text: str, number: Number) -> int:
+    """How many things a claim names after "the three kinds are"; 0 where it is no such claim."""
+    if _DEFINITE.search(text[max(0, number.start - 8) : number.start]) is None:
+        return 0
+    found = _LIST.search(text, number.end)
+    return 0 if found is None else len(_BETWEEN.split(found["items"]))
+
+
 def counts(text: str, number: Number) -> bool:
     """Whether a claim can be held to its number.
 
-    "one" and "first" mostly count nothing ("one of the"), and "Third, ..." counts only what is said.
+    "one" and "first" mostly count nothing ("one of the"), "Third, ..." counts only what is said, and so does "the
+    three kinds are A, B and C".
     """
     word = text[number.start : number.end].lower()
+    if word in _LISTED and _LISTED[word] == _items_after(text, number):
+        return False
     if word in ORDINALS and text[number.end : number.end + 1] == ",":
         return _OPENS.search(text[max(0, number.start - 4) : number.start]) is None
     return not number.in_name and word not in ("one", "first")
