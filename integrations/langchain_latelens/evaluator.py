@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from langchain_core.messages import BaseMessage
@@ -34,6 +34,7 @@ def create_attribution_evaluator(
     answer_key: str = "answer",
     sources_key: str = "context",
     question_key: str | None = None,
+    metadata_keys: Sequence[str] = (),
 ) -> AttributionEvaluator:
     """Make a function that scores answers by the sources that they were made of: offline, and the same each time.
 
@@ -57,14 +58,18 @@ def create_attribution_evaluator(
         ``"supported"``: the share of claims that the sources back. Of an answer that cites by itself, ``[1]`` for its
         first source, also ``"citation_precision"``: the share of marks whose source backs the claim; and
         ``"citation_recall"``: the share of claims that a marked source backs.
-    answer_key, sources_key, question_key
+    answer_key, sources_key, question_key, metadata_keys
         As for `AttachCitations`, in `outputs` first and then in `inputs`. An agent's ``{"messages": [...]}`` needs
         none: its last message is the answer, and its tools' messages are the sources. `context`, as openevals gives
         it, goes before `sources_key`.
     """
     check_measure(measure)
     keys = AttachCitations(
-        answer_key=answer_key, sources_key=sources_key, attributor=attributor, question_key=question_key
+        answer_key=answer_key,
+        sources_key=sources_key,
+        attributor=attributor,
+        question_key=question_key,
+        metadata_keys=metadata_keys,
     )
 
     def evaluate(

@@ -10,9 +10,9 @@ from llama_index.core.base.response.schema import Response, StreamingResponse
 from llama_index.core.chat_engine.types import AgentChatResponse
 from llama_index.core.evaluation import BaseEvaluator, EvaluationResult
 from llama_index.core.prompts.mixin import PromptDictType
+from llama_index.core.schema import MetadataMode
 
 from latelens import refusals
-from latelens.attribution import Source
 from latelens.bridge.arguments import check_type
 from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.judging import Measure, check_measure, judge_answer
@@ -39,14 +39,22 @@ class AttributionEvaluator(BaseEvaluator):
         ``"citation_recall"``: the share of claims that a marked source backs.
     threshold
         The least score that passes, 0..1.
+    metadata_mode
+        As for `attach_citations`: the metadata that the prompt showed can back a claim.
     """
 
     def __init__(
-        self, *, attributor: Attributor | None = None, measure: Measure = "supported", threshold: float = 1.0
+        self,
+        *,
+        attributor: Attributor | None = None,
+        measure: Measure = "supported",
+        threshold: float = 1.0,
+        metadata_mode: MetadataMode = MetadataMode.LLM,
     ) -> None:
         check_measure(measure)
         refusals.check_number("threshold", threshold, 0, 1)
         self._attributor, self._measure, self._threshold = chosen(attributor), measure, threshold
+        self._metadata_mode = MetadataMode(metadata_mode)
 
     def _get_prompts(self) -> PromptDictType:
         return {}
@@ -71,8 +79,7 @@ class AttributionEvaluator(BaseEvaluator):
         if response is None or contexts is None:
             raise ValueError("contexts and response must be provided: pass the texts that the answer was made of")
         check_type("response", response, str, instead="evaluate_response takes a Response")
-        sources = to_sources(contexts)
-        return self._result(query, response, sources)
+        return self._result(query, response, contexts)
 
     async def aevaluate(
         self,
@@ -100,7 +107,7 @@ class AttributionEvaluator(BaseEvaluator):
             )
         cited = read_attribution(response)
         text = response.response if cited is None else cited.answer
-        return self._result(query, text or "", to_sources(response.source_nodes))
+        return self._result(query, text or "", response.source_nodes)
 
     async def aevaluate_response(
         self, query: str | None = None, response: Any = None, **kwargs: Any
@@ -108,7 +115,8 @@ class AttributionEvaluator(BaseEvaluator):
         """Like `evaluate_response`, off the event loop."""
         return await asyncio.to_thread(self.evaluate_response, query, response, **kwargs)
 
-    def _result(self, query: str | None, response: str, sources: Sequence[Source]) -> EvaluationResult:
+    def _result(self, query: str | None, response: str, contexts: Sequence[SourceLike]) -> EvaluationResult:
+        sources = to_sources(contexts, self._metadata_mode)
         score, comment = judge_answer(self._attributor, query, response, sources, self._measure)
         return EvaluationResult(
             query=query,

@@ -2,11 +2,11 @@
 
 python tests/benchmarks/attribution_squad.py FOLDER [--limit 400] [--foreign 19] [--json numbers.json]
 
-FOLDER is SQuAD's development set as `latelens.evaluation.data` reads it. A question that asks for its subject or complement
-becomes a statement when the answer takes the place of the question word: "Who built it?", "Ada", "Ada built it."
-Other questions, which need another order of words or another form of the verb, are left out. Each statement meets its
-paragraph, without the question, and then among foreign paragraphs. The same statement with the answer to another
-question of the paragraph is counted beside it. Claims whose id's sha1 begins with 8 to f alone ("report").
+FOLDER is SQuAD's development set as `latelens.evaluation.data` reads it. A question that asks for its subject or
+complement becomes a statement when the answer takes the place of the question word: "Who designed it?", "Ada", "Ada
+designed it." Other questions, which need another order of words or another form of the verb, are left out. Each statement meets
+its paragraph, without the question, and then among foreign paragraphs. The same statement with the answer to another
+question of the paragraph is counted beside it. Only questions whose id's sha1 begins with 8 to f ("report").
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from latelens.evaluation.data import digest_of, is_for_tuning, read_lines
 _BE = r"(?:is|was|are|were)"
 # "What is the name of the river?": the rest is the subject.
 _COMPLEMENT = re.compile(rf"(?:What|Who) (?P<be>{_BE}) (?P<rest>(?:the|a|an|his|her|its|their) .+?)\s?\?$")
-# "Who built it?", "What caused it?": the question word is the subject. "What types of work did they do?" is not so.
+# "Who designed it?", "What caused it?": the question word is the subject. "What types of work did they do?" is not so.
 _SUBJECT = re.compile(r"(?:Who (?P<who>[a-z]+(?:ed|s)\b.*?)|What (?P<what>[a-z]+ed\b.*?))\s?\?$")
 _INVERTED = re.compile(r"\b(?:do|does|did)\b")
 _PREPOSITION = re.compile(r"\b(?:to|in|of|for|by|with|from|at|on|as|about|like|called)$")
@@ -50,8 +50,8 @@ class Made:
 def statement(question: str, answer: str) -> str | None:
     """The question as a statement, with the answer in the place of what was asked for; None where that is not plain.
 
-    >>> statement("Who built the first engine?", "Ada Lovelace")
-    'Ada Lovelace built the first engine.'
+    >>> statement("Who designed the first engine?", "Ada Lovelace")
+    'Ada Lovelace designed the first engine.'
     >>> statement("What is the name of the river?", "the Rhine")
     'The name of the river is the Rhine.'
     >>> statement("When did it open?", "1994") is None

@@ -14,9 +14,12 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langsmith.evaluation.evaluator import run_evaluator
 from langsmith.schemas import Example, Run
+from llama_index.core import SummaryIndex
+from llama_index.core.base.llms.types import CompletionResponse
 from llama_index.core.base.response.schema import PydanticResponse, Response, StreamingResponse
 from llama_index.core.evaluation import BatchEvalRunner, EvaluationResult
-from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.llms.mock import MockLLM
+from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 from pydantic import BaseModel
 
 from langchain_latelens import create_attribution_evaluator
@@ -98,6 +101,32 @@ def test_what_the_user_said_need_not_stand_in_the_sources(attributor: Attributor
     for question, score in (("What do they do?", 0.0), ("What do cats eat in 1994?", 1.0)):
         assert AttributionEvaluator(attributor=attributor).evaluate(question, answer, sources).score == score
         assert ours(inputs={"question": question}, outputs={"answer": answer, "context": sources})["score"] == score
+
+
+def test_metadata_that_the_prompt_showed_backs_a_claim(attributor: Attributor) -> None:
+    answer, shown = "The author is Ada Lovelace.", {"author": "Ada Lovelace"}
+    node = NodeWithScore(node=TextNode(text="Notes on a machine.", metadata=shown))
+    document = {"answer": answer, "context": [Document("Notes on a machine.", metadata=shown)]}
+    evaluator = AttributionEvaluator(attributor=attributor)
+    assert evaluator.evaluate_response(QUESTION, Response(answer, [node])).score == 1
+    blind = AttributionEvaluator(attributor=attributor, metadata_mode=MetadataMode.NONE)
+    assert blind.evaluate_response(QUESTION, Response(answer, [node])).score == 0
+    for keys, score in (["author"], 1), ([], 0):
+        ours = create_attribution_evaluator(attributor=attributor, metadata_keys=keys)
+        assert ours(outputs=document)["score"] == score
+
+
+def test_answers_that_an_engine_joins_are_judged_claim_by_claim(attributor: Attributor) -> None:
+    class Says(MockLLM):
+        def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+            return CompletionResponse(text="Cats eat mice." if "Cats" in prompt else "Fish climb trees")
+
+    index = SummaryIndex([TextNode(text=text) for text in SOURCES])
+    response = index.as_query_engine(llm=Says(), response_mode="accumulate").query(QUESTION)
+    assert "Response 2: Fish climb trees" in str(response)
+    assert "---" in str(response)
+    result = AttributionEvaluator(attributor=attributor).evaluate_response(QUESTION, response)
+    assert told(result) == (0.5, "1 of 2 claims are backed by the sources\nno evidence: Fish climb trees")
 
 
 # LlamaIndex

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from latelens import EmbeddingCache
 from latelens.attribution import Source, attribute
 from latelens.attribution.background import background
+from latelens.attribution.backing import weigh
 from latelens.attribution.support import find_support, pool_sentences
 from latelens.attribution.verify import Verdict
+from latelens.explanation.words import query_words
 
 ELEPHANTS = "Elephants live in India. They eat up to 150 kg of grass and bark every day. They were not seen in 1950."
 BERLIN = "Berlin is the capital of Germany."
@@ -371,6 +373,33 @@ def test_a_date_may_stand_anywhere_in_its_source(offline):
     assert (claim.label, claim.reasons) == ("corroborated", ())
     (claim,) = attribute("The old bridge fell into the river in June 1994.", [source], offline).claims
     assert (claim.label, claim.reasons) == ("weak", ("date June 1994 not in the evidence",))
+
+
+def test_a_date_of_the_shown_metadata_counts_and_no_other(offline):
+    source = Source("The river rose all night. The old bridge fell into the river.", shown={"published": "2003-06-11"})
+    for date, label in (("11 June 2003", "corroborated"), ("12 June 2003", "weak")):
+        (claim,) = attribute(f"The old bridge fell into the river on {date}.", [source], offline).claims
+        assert claim.label == label
+
+
+def test_a_number_weighs_twice_a_word_like_it():
+    query = FakeEncoder().encode_documents(["Herds walk 40 miles."])[0]
+    words = weigh("Herds walk 40 miles.", query_words(query))
+    number, word = (words.weights[words.asked.words.index(each)] for each in ("40", "miles"))
+    assert number == pytest.approx(2 * word)
+
+
+def test_a_score_is_no_number_beside_other_words_where_the_claim_has_none():
+    sources = ["The highest score was 222 - 0.", "It was so. It was not. The river rose and it was wide."]
+    (claim,) = attribute("it was 222 - 0.", sources, FakeEncoder()).claims
+    assert (claim.label, claim.reasons) == ("corroborated", ())
+
+
+def test_pieces_of_foreign_sources_do_not_corroborate_what_the_own_one_does_not():
+    answer, own = "Elephants eat bark near rivers.", "Elephants eat bark."
+    alone, among = (attribute(answer, [own, *more], FakeEncoder()) for more in ([], ["Ships sail rivers."]))
+    assert alone.claims == among.claims
+    assert [(claim.label, len(claim.citations)) for claim in among.claims] == [("weak", 1)]
 
 
 def test_shown_metadata_is_cited_under_its_key(offline):

@@ -91,10 +91,21 @@ BORNE_NUMBERS = {
     "range of times": ("It opens at 9 am and closes at 21:30.", "Open 09:00-9:30 pm."),
     "one of": ("It is one of the oldest.", "It is very old."),
     "first aired": ("It first aired there.", "It aired there."),
+    "of what the claim lists": ("The three kinds are A, B, and C.", "There are A, B and C."),
     "third, as a step": ("Third, it has seats. Second, it is old.", "It is old and has seats."),
     "another script in one number": ("It has 1000 seats.", "१००० seats."),
 }
 MISSING_NUMBERS = {
+    "not of what the claim lists": (
+        "The four kinds are A, B, and C.",
+        "There are A, B and C.",
+        "number four not in the evidence",
+    ),
+    "of people, not of what befell them": (
+        "Two men were killed and hurt.",
+        "Men were killed and hurt.",
+        "number Two not in the evidence",
+    ),
     "another number": ("It weighs 150 kg.", "It weighs 100 kg.", "number 150 kg not in the evidence"),
     "another unit": ("It is 150 km off.", "It weighs 150 kg.", "number 150 km not in the evidence"),
     "not converted inexactly": ("It weighs 330 pounds.", "It weighs 150 kg.", "number 330 pounds not in the evidence"),
@@ -250,6 +261,9 @@ BORNE_NAMES = {
     "generic word alone": ("The Act passed.", "It passed."),
     "written as one": ("It stood in TechCrunch.", "It stood in Tech Crunch."),
     "written as two": ("It stood in Tech Crunch.", "It stood in TechCrunch."),
+    "a letter less": ("It was Bismark.", "It was Otto von Bismarck."),
+    "a letter more": ("It was Muawiyah.", "It was Muawiya ibn Abi Sufyan."),
+    "television": ("It was seen on TV.", "It was seen."),
     "acronym explained by the claim": ("He has gastric reflux disease (GERD).", "He has gastric reflux disease."),
     "question word with a quote": ("He asked 'What's in it'.", "He asked it."),
 }
@@ -276,6 +290,8 @@ MISSING_NAMES = {
     "names in a table": ("| Ada Lovelace | 3 |", "Alan Turing has 3.", "Ada Lovelace"),
     "in bold": ("It was **Ada Lovelace**.", "It was Alan Turing.", "Ada Lovelace"),
     "weekday": ("It was on a Monday.", "It was on a Tuesday.", "Monday"),
+    "another letter": ("It is in Homburg.", "It is in Hamburg.", "Homburg"),
+    "a letter less of a short name": ("It was Brown.", "It was Browne.", "Brown"),
     "another new place": ("It is in New York City.", "It is in New Jersey City.", "New York City"),
 }
 

@@ -12,6 +12,7 @@ from fake_encoder import FakeEncoder
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import attribution_kinds
+import attribution_squad
 from attribution_kinds_tasks import read_kinds
 from attribution_measures import bm25_share, dense_sentence
 from evidence_methods import WordFrequencies
@@ -71,3 +72,47 @@ def test_the_command_measures_a_data_set(data, monkeypatch, capsys, tmp_path):
     assert written["first citation"]["scifact, any evidence"]["latelens"]["mean"] == 1
     assert "minus the best" in printed
     assert attribution_kinds.main([str(tmp_path / "nothing")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "expected"),
+    [
+        ("Who designed the first engine?", "Ada Lovelace", "Ada Lovelace designed the first engine."),
+        ("What caused the fire ?", "a spark", "A spark caused the fire."),
+        ("What is the name of the river?", "the Rhine.", "The name of the river is the Rhine."),
+        ("What types of work did they do?", "farming", None),
+        ("When did it open?", "1994", None),
+        ("What is the goal they work for?", "peace", None),
+    ],
+)
+def test_a_question_becomes_a_statement_where_that_is_plain(question, answer, expected):
+    assert attribution_squad.statement(question, answer) == expected
+
+
+ASKED = ("Who repaired the engine?", "Who drives the engine?")
+
+
+def test_statements_of_squad_are_measured(tmp_path, capsys, monkeypatch):
+    texts = {"a": "Ada built the engine. Bob sold it.", "b": "Cats eat mice."}
+    lines = {
+        "corpus": [{"id": name, "text": text} for name, text in texts.items()],
+        "queries": [
+            {"id": f"q{i}", "text": f"Who {verb} the engine?"} for i, verb in enumerate(("repaired", "drives"))
+        ],
+        "evidence": [
+            {"qid": "q0", "docid": "a", "spans": [[0, 3]]},
+            {"qid": "q1", "docid": "a", "spans": [[22, 25]]},
+        ],
+    }
+    for name, rows in lines.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(attribution_squad, "load_encoder", lambda name: FakeEncoder())
+    monkeypatch.setattr(attribution_squad, "is_for_tuning", lambda name: False)
+    made = list(attribution_squad.read_made(tmp_path, None))
+    assert {(one.right, one.wrong) for one in made} == {
+        ("Ada repaired the engine.", "Bob repaired the engine."),
+        ("Bob drives the engine.", "Ada drives the engine."),
+    }
+    assert attribution_squad.main([str(tmp_path), "--foreign", "0", "--json", str(tmp_path / "n.json")]) == 0
+    assert json.loads((tmp_path / "n.json").read_text())["right"]["claims"] == 2
+    assert "right: claims 2.000" in capsys.readouterr().out
