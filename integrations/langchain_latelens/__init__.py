@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 try:
     from langchain_latelens.boxes import add_boxes
     from langchain_latelens.chain import AttachCitations
-    from langchain_latelens.citations import attach_citations, read_attribution, strip_citations
+    from langchain_latelens.citations import attach_citations, read_attribution, read_checked_marks, strip_citations
     from langchain_latelens.documents import to_chunks
     from langchain_latelens.embeddings import LateInteractionEmbeddings
     from langchain_latelens.evaluator import create_attribution_evaluator
     from langchain_latelens.evidence import read_evidence, read_regions, strip_evidence
+    from langchain_latelens.fields import cite_fields, read_fields
     from langchain_latelens.pages import PdfPagesLoader
     from langchain_latelens.pictures import page_blocks
     from langchain_latelens.reranked_retriever import RerankedRetriever
@@ -37,12 +38,15 @@ __all__ = [
     "RerankedRetriever",
     "add_boxes",
     "attach_citations",
+    "cite_fields",
     "create_attribution_evaluator",
     "create_evidence_tool",
     "first_stage",
     "page_blocks",
     "read_attribution",
+    "read_checked_marks",
     "read_evidence",
+    "read_fields",
     "read_regions",
     "strip_citations",
     "strip_evidence",

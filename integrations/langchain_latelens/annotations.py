@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.content import create_citation
 
 from latelens.attribution.citations import Attribution, Citation, Claim
+from latelens.attribution.edits import Edit, edited, edits_within, place_after
 from latelens.bridge.metadata import KEY
 
 VERSION = 1
@@ -55,29 +56,57 @@ def text_runs(blocks: Sequence[Block]) -> list[str]:
     return runs
 
 
-def annotate(blocks: Sequence[Block], attribution: Attribution) -> list[list[Any]]:
-    """For each block the citations of the claims in it; positions count from the block's own start.
+def annotate(
+    blocks: Sequence[Block], attribution: Attribution, *, first: int = 0, withdrawn: int = 0
+) -> list[list[Any]]:
+    """For each block the citations of the claims in it, from the `first` on; positions count from the block's start.
 
-    A claim that goes on in the next block is cited in both, each for its part.
+    A claim that goes on in the next block is cited in both, each for its part. Claims are numbered behind those
+    `withdrawn`.
     """
     found: list[list[Any]] = []
     start = 0
     for block in blocks:
         end = start + len(block["text"]) if is_text(block) else start
-        found.append([*_within(attribution, start, end)] if end > start else [])
+        found.append([*_within(attribution.claims, start, end, first, withdrawn)] if end > start else [])
         start = end
     return found
 
 
-def describe(message: AIMessage) -> dict[str, Any]:
+def edit_blocks(blocks: Sequence[Block], edits: Sequence[Edit]) -> list[Block]:
+    """The blocks with edits of their joined text made; annotations move along."""
+    written: list[Block] = []
+    start = 0
+    for block in blocks:
+        end = start + len(block["text"]) if is_text(block) else start
+        own = edits_within(edits, start, end)
+        written.append({**block, "text": edited(block["text"], own), **_moved_notes(block, own)} if own else block)
+        start = end
+    return written
+
+
+def _moved_notes(block: Block, edits: Sequence[Edit]) -> dict[str, Any]:
+    places = {"start_index": True, "end_index": False}
+    notes = [
+        {
+            key: place_after(value, edits, begins=places[key]) if key in places and isinstance(value, int) else value
+            for key, value in dict(note).items()
+        }
+        for note in annotations_of(block)
+    ]
+    return {"annotations": notes} if notes else {}
+
+
+def describe(message: AIMessage, *, rewritten: bool = False) -> dict[str, Any]:
     """How a message's content was written before it was cited.
 
-    A content in a provider's own blocks is kept whole: only so can the model be sent exactly what it wrote.
+    A content in a provider's own blocks is kept whole: only so can the model be sent exactly what it wrote; so is one
+    that is `rewritten`.
     """
     version = message.response_metadata.get("output_version")
     if isinstance(message.content, str):
-        return {"content": "text", "output_version": version}
-    if version == V1:
+        return {"content": "text", "output_version": version, **({"text": message.content} if rewritten else {})}
+    if version == V1 and not rewritten:
         return {"content": "blocks", "output_version": version}
     return {"content": list(message.content), "output_version": version}
 
@@ -94,9 +123,10 @@ def bare(message: M) -> M:
         content = [_without_ours(block) for block in content]
     before = written["before"] if written else {"content": "blocks"}
     restored = isinstance(content, str)
-    if before["content"] == "text" and _is_plain(content):
-        content, restored = str(message.text), True
-    elif isinstance(before["content"], list) and written["answer"] == digest(message.text):
+    same = bool(written) and written["answer"] == digest(message.text)
+    if before["content"] == "text" and (isinstance(content, str) or _is_plain(content)):
+        content, restored = before["text"] if same and "text" in before else str(message.text), True
+    elif isinstance(before["content"], list) and same:
         content, restored = deepcopy(before["content"]), True  # chat models may change in place what they are sent
     if restored and written:
         metadata.pop("output_version", None)
@@ -110,13 +140,13 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def _within(attribution: Attribution, start: int, end: int) -> Iterator[Any]:
+def _within(claims: Sequence[Claim], start: int, end: int, first: int, withdrawn: int) -> Iterator[Any]:
     """Citations of the claims between two positions of the answer, for the text between them."""
-    for number, claim in enumerate(attribution.claims):
-        if claim.start < end and claim.end > start:
+    for number, claim in enumerate(claims):
+        if number >= first and claim.start < end and claim.end > start:
             place = max(claim.start, start) - start, min(claim.end, end) - start
             for citation in claim.citations:
-                yield _annotation(number, claim, citation, place)
+                yield _annotation(number + withdrawn, claim, citation, place)
 
 
 def _annotation(number: int, claim: Claim, citation: Citation, place: tuple[int, int]) -> Any:

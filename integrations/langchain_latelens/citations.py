@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -11,12 +11,16 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.prompt_values import PromptValue
 
-from langchain_latelens.annotations import V1, Block, annotate, bare, describe, standard_blocks, text_runs
-from langchain_latelens.sources import to_sources
-from langchain_latelens.stored_attribution import read, record
+from langchain_latelens.annotations import V1, annotate, bare, describe, edit_blocks, standard_blocks, text_runs
+from langchain_latelens.sources import listed_items, read_against, to_sources
+from langchain_latelens.stored_attribution import read, record, written_on
 from latelens.attribution.citations import Attribution, Claim, Source
+from latelens.attribution.edits import Edit
+from latelens.attribution.mark_checks import CheckedMark, Handling
+from latelens.attribution.relocated import placed_at
 from latelens.bridge.arguments import check_type, listed
 from latelens.bridge.attributor import Attributor, chosen
+from latelens.bridge.marks import MarkReading, check_handling, handle_marks, marks_from_json
 from latelens.bridge.metadata import KEY
 from latelens.refusals import described
 
@@ -28,6 +32,7 @@ def attach_citations(
     attributor: Attributor | None = None,
     question: str | None = None,
     metadata_keys: Sequence[str] = (),
+    marks: Handling | None = None,
 ) -> AIMessage:
     """The message with a standard `Citation` for every source span that backs one of its claims.
 
@@ -56,14 +61,32 @@ def attach_citations(
     metadata_keys
         What of the documents' metadata your prompt shows the model beside the text, such as ``["title", "author"]``:
         it can be cited like the text.
+    marks
+        What to do with marks such as ``[1]`` that the model wrote itself. They are read against the numbered quotes of
+        evidence tools where `sources` have their messages, else against the order of the sources, from 1; whether the
+        source bears the claim is what `read_checked_marks` says. ``"keep"`` leaves them as they are, ``"move"`` names
+        the source that bears the claim instead, or none, ``"flag"`` writes ``[2?]`` where it does not bear it,
+        ``"strip"`` takes all away; positions are those of the text that results. None leaves marks unread.
 
     Raises
     ------
-    TypeError
-        If `message` is neither an `AIMessage` nor a text, a source is none of the above, or `question` is no text.
+    TypeError, ValueError
+        If `message` is neither an `AIMessage` nor a text, a source is none of the above, `question` is no text, or
+        `marks` none of these.
     """
-    keys = listed("metadata_keys", metadata_keys, str)
-    return cite(message, to_sources(sources, keys), chosen(attributor), question, keys)
+    keys, given = listed("metadata_keys", metadata_keys, str), listed_items(sources)
+    found = to_sources(given, keys)
+    check_handling(marks)
+    return cite(message, found, Citing(chosen(attributor), question, keys, read_against(marks, given, found)))
+
+
+def read_checked_marks(message: AIMessage) -> tuple[CheckedMark, ...]:
+    """What the marks that the model wrote are worth; empty where `marks` was None or there were none.
+
+    Their positions are those of the text as the model wrote it.
+    """
+    check_type("message", message, AIMessage)
+    return marks_from_json((written_on(message) or {}).get("marks", ()))
 
 
 def strip_citations(messages: Sequence[BaseMessage] | PromptValue) -> list[BaseMessage]:
@@ -93,13 +116,17 @@ def read_attribution(message: AIMessage, sources: Iterable[Any] | None = None) -
     return read(message, sources)
 
 
-def cite(
-    message: AIMessage | str,
-    sources: Sequence[Source],
-    attributor: Attributor,
-    question: str | None,
-    metadata_keys: Sequence[str] = (),
-) -> AIMessage:
+@dataclass(frozen=True)
+class Citing:
+    """How an answer is cited."""
+
+    attributor: Attributor
+    question: str | None
+    metadata_keys: Sequence[str] = ()
+    marks: MarkReading | None = None
+
+
+def cite(message: AIMessage | str, sources: Sequence[Source], citing: Citing) -> AIMessage:
     """A copy of the message with citations."""
     if isinstance(message, str):
         message = AIMessage(content=message)
@@ -108,44 +135,49 @@ def cite(
     plain: Any = message_chunk_to_message(message)
     whole: AIMessage = bare(plain)
     blocks = standard_blocks(whole)
-    found, written = find_citations(blocks, sources, attributor, question, describe(whole), metadata_keys)
-    if not any(found):  # then nothing needs standard blocks: a text stays a text
-        return whole.model_copy(update={"response_metadata": {**whole.response_metadata, KEY: written[KEY]}})
-    cited = [
+    texts = text_runs(blocks) or [""]
+    found = find_citations([citing.attributor(text, sources, question=citing.question) for text in texts], citing)
+    blocks = edit_blocks(blocks, found.edits)
+    annotated = annotate(blocks, found.attribution)
+    before = describe(whole, rewritten=bool(found.edits))
+    metadata = {**whole.response_metadata, KEY: record(found.attribution, before, citing.metadata_keys, found.marks)}
+    if not any(annotated) and (not found.edits or isinstance(whole.content, str)):  # a text stays a text
+        content: Any = found.attribution.answer if found.edits else whole.content
+        return whole.model_copy(update={"content": content, "response_metadata": metadata})
+    content = [
         {**block, "annotations": [*(block.get("annotations") or ()), *ours]} if ours else block
-        for block, ours in zip(blocks, found, strict=True)
+        for block, ours in zip(blocks, annotated, strict=True)
     ]
-    metadata = {**whole.response_metadata, **written}
-    return whole.model_copy(update={"content": cited, "response_metadata": metadata})
+    return whole.model_copy(update={"content": content, "response_metadata": {**metadata, "output_version": V1}})
 
 
-def find_citations(
-    blocks: Sequence[Block],
-    sources: Sequence[Source],
-    attributor: Attributor,
-    question: str | None,
-    before: Mapping[str, Any],
-    metadata_keys: Sequence[str],
-) -> tuple[list[list[Any]], dict[str, Any]]:
-    """Our annotations for each block, and what the message's ``response_metadata`` gets."""
-    attribution = _attribute(text_runs(blocks), sources, attributor, question)
-    return annotate(blocks, attribution), {"output_version": V1, KEY: record(attribution, before, metadata_keys)}
+@dataclass(frozen=True)
+class Finding:
+    """What was found for an answer: its attribution once the edits of its marks are made, and the marks' worth."""
+
+    attribution: Attribution
+    edits: tuple[Edit, ...] = ()
+    marks: tuple[CheckedMark, ...] | None = None
 
 
-def _attribute(
-    texts: Sequence[str], sources: Sequence[Source], attributor: Attributor, question: str | None
-) -> Attribution:
-    """One attribution of the texts put together, with no claim across two of them."""
-    parts = [attributor(text, sources, question=question) for text in texts or [""]]
+def find_citations(parts: Sequence[Attribution], citing: Citing) -> Finding:
+    """One attribution of an answer whose texts were attributed apart, so that no claim goes across two of them."""
+    if citing.marks is None:
+        return Finding(joined(parts))
+    handled, edits, marks = [], list[Edit](), list[CheckedMark]()
+    start = claims = 0
+    for part in parts:
+        written, own, checked = handle_marks(part, citing.attributor, citing.marks, citing.question)
+        handled.append(written)
+        edits += [edit.moved(start) for edit in own]
+        marks += [each.moved(start, claims) for each in checked]
+        start, claims = start + len(part.answer), claims + len(part.claims)
+    return Finding(joined(handled), tuple(edits), tuple(marks))
+
+
+def joined(parts: Sequence[Attribution]) -> Attribution:
+    """The attributions of texts as one of the texts put together."""
     claims: list[Claim] = []
-    for part, start in zip(parts, accumulate((len(text) for text in texts), initial=0), strict=False):
-        claims += [_moved(claim, start) for claim in part.claims]
-    return replace(parts[0], answer="".join(texts), claims=tuple(claims))
-
-
-def _moved(claim: Claim, by: int) -> Claim:
-    citations = tuple(
-        replace(citation, answer_start=citation.answer_start + by, answer_end=citation.answer_end + by)
-        for citation in claim.citations
-    )
-    return replace(claim, start=claim.start + by, end=claim.end + by, citations=citations)
+    for part, start in zip(parts, accumulate((len(part.answer) for part in parts), initial=0), strict=False):
+        claims += [placed_at(claim, claim.start + start, claim.end + start) for claim in part.claims]
+    return replace(parts[0], answer="".join(part.answer for part in parts), claims=tuple(claims))

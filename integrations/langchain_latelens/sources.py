@@ -9,7 +9,9 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 
 from latelens.attribution.citations import Source
+from latelens.attribution.mark_checks import Handling
 from latelens.bridge.arguments import check_many
+from latelens.bridge.marks import MarkReading, numbered_sources
 from latelens.bridge.parents import START_KEY
 from latelens.bridge.sources import source_of
 from latelens.refusals import described
@@ -29,8 +31,7 @@ def to_sources(items: Iterable[Any], metadata_keys: Sequence[str] = ()) -> list[
     TypeError
         If something is none of these.
     """
-    check_many("sources", items, (Document, BaseMessage, Source))
-    return [source for item in items for source in _sources(item, metadata_keys)]
+    return [source for item in listed_items(items) for source in _sources(item, metadata_keys)]
 
 
 def conversation_sources(
@@ -46,6 +47,20 @@ def conversation_sources(
     found = [message for message in messages if isinstance(message, ToolMessage)]
     recent = [message for message in messages[turn:] if isinstance(message, ToolMessage)]
     return list(dict.fromkeys(to_sources([*recent, *documents, *found], metadata_keys)))
+
+
+def listed_items(items: Iterable[Any]) -> list[Any]:
+    """The items, read once; one that is given in place of several is refused."""
+    check_many("sources", items, (Document, BaseMessage, Source))
+    return list(items)
+
+
+def read_against(marks: Handling | None, items: Iterable[Any], sources: Sequence[Source]) -> MarkReading | None:
+    """How a model's marks are read: by the quotes in tools' messages among the items, else by the sources' order."""
+    if marks is None:
+        return None
+    told = [str(item.text) for item in items if isinstance(item, ToolMessage) and item.status != "error"]
+    return MarkReading(marks, numbered_sources(told, sources))
 
 
 def question_in(messages: Sequence[BaseMessage]) -> str | None:

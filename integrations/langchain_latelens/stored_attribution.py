@@ -11,16 +11,25 @@ from langchain_core.messages import AIMessage
 from langchain_latelens.annotations import VERSION, annotations_of, described, digest, is_ours
 from langchain_latelens.sources import to_sources
 from latelens.attribution.citations import Attribution, Citation, Claim, Source
+from latelens.attribution.mark_checks import CheckedMark
+from latelens.bridge.marks import marks_json
 from latelens.bridge.metadata import KEY
 from latelens.interchange.checking import checked
 from latelens.interchange.stand_ins import blank, by_source, without_text
 
 
-def record(attribution: Attribution, before: Mapping[str, Any], metadata_keys: Sequence[str]) -> dict[str, Any]:
+def record(
+    attribution: Attribution,
+    before: Mapping[str, Any],
+    metadata_keys: Sequence[str],
+    marks: Sequence[CheckedMark] | None,
+    withdrawn: int = 0,
+) -> dict[str, Any]:
     """What the annotations cannot hold: claims with their labels, what the sources are called, how to strip.
 
     Small JSON: neither the answer nor the sources' texts. `before` is what `describe` said of the message,
-    `metadata_keys` say what else of the sources was citable.
+    `metadata_keys` say what else of the sources was citable, `marks` what the model's own were worth. Annotations of
+    claims with numbers below `withdrawn` do not count: a stream gave them before a later line made a heading of them.
     """
     cited = by_source(attribution)
     return {
@@ -47,6 +56,8 @@ def record(attribution: Attribution, before: Mapping[str, Any], metadata_keys: S
             if index in cited
         ],
         **({"metadata_keys": list(metadata_keys)} if metadata_keys else {}),
+        **({} if marks is None else {"marks": marks_json(marks)}),
+        **({"withdrawn": withdrawn} if withdrawn else {}),
         "before": dict(before),
     }
 
@@ -56,35 +67,61 @@ def read(message: AIMessage, sources: Iterable[Any] | None) -> Attribution | Non
 
     Without `sources`, a source holds what was cited from it, at its place, and blanks elsewhere.
     """
-    written = message.response_metadata.get(KEY)
+    written = written_on(message)
     if written is None:
         return None
-    if written.get("version") != VERSION:
-        raise ValueError(
-            f"these citations have version {written.get('version')!r} and this latelens reads version {VERSION}: "
-            "run `pip install --upgrade latelens`, or attach them again"
-        )
     answer = str(message.text)
     if written["answer"] != digest(answer):
         raise ValueError("the message's text has changed since it was cited: attach the citations again")
-    citations = _citations(message, written["claims"])
+    citations = _citations(message, written["claims"], written.get("withdrawn", 0))
     claims = tuple(
         _claim(answer, item, citations.get(number, ()), written) for number, item in enumerate(written["claims"])
     )
+    claims = _with_scores(claims, written.get("scores", ()))
     found = Attribution(answer, (), claims, written["model"], written["verifier"])
     if sources is None:
         return checked(replace(found, sources=_blank_sources(written, found)))
     return checked(replace(found, sources=tuple(to_sources(sources, written.get("metadata_keys", ())))))
 
 
-def _citations(message: AIMessage, claims: Sequence[Mapping[str, Any]]) -> dict[int, tuple[Citation, ...]]:
+def scores_of(claims: Iterable[Claim]) -> list[list[float | None]]:
+    """Score and relevance of each citation."""
+    return [[citation.score, citation.relevance] for claim in claims for citation in claim.citations]
+
+
+def _with_scores(claims: Iterable[Claim], scores: Iterable[Sequence[Any]]) -> tuple[Claim, ...]:
+    """The claims, the first of their citations with these scores."""
+    left = iter(scores)
+
+    def scored(citation: Citation) -> Citation:
+        known = next(left, None)
+        return citation if known is None else replace(citation, score=known[0], relevance=known[1])
+
+    return tuple(replace(claim, citations=tuple(map(scored, claim.citations))) for claim in claims)
+
+
+def written_on(message: AIMessage) -> dict[str, Any] | None:
+    """What `record` wrote; None where a message has nothing of it."""
+    written: dict[str, Any] | None = message.response_metadata.get(KEY)
+    if written is not None and written.get("version") != VERSION:
+        raise ValueError(
+            f"these citations have version {written.get('version')!r} and this latelens reads version {VERSION}: "
+            "run `pip install --upgrade latelens`, or attach them again"
+        )
+    return written
+
+
+def _citations(
+    message: AIMessage, claims: Sequence[Mapping[str, Any]], withdrawn: int
+) -> dict[int, tuple[Citation, ...]]:
     """Our citations by claim; a claim that goes on in the next block repeats them there."""
     found: dict[int, tuple[Citation, ...]] = {}
     for block in message.content:
         here: dict[int, list[Citation]] = {}
         for annotation in filter(is_ours, annotations_of(block)):
-            number = annotation["extras"]["claim"]
-            here.setdefault(number, []).append(_citation(annotation, claims[number]))
+            number = annotation["extras"]["claim"] - withdrawn
+            if number >= 0:
+                here.setdefault(number, []).append(_citation(annotation, claims[number]))
         for number, citations in here.items():
             found.setdefault(number, tuple(citations))
     return found

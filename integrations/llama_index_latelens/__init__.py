@@ -2,7 +2,14 @@
 
 try:
     from llama_index_latelens.boxes import add_boxes
-    from llama_index_latelens.citations import attach_citations, read_attribution, strip_citations
+    from llama_index_latelens.citations import (
+        attach_citations,
+        cite_fields,
+        read_attribution,
+        read_checked_marks,
+        read_fields,
+        strip_citations,
+    )
     from llama_index_latelens.embeddings import LateInteractionEmbeddings
     from llama_index_latelens.evaluator import AttributionEvaluator
     from llama_index_latelens.evidence import read_evidence, read_regions, strip_evidence
@@ -34,11 +41,14 @@ __all__ = [
     "PdfPagesReader",
     "add_boxes",
     "attach_citations",
+    "cite_fields",
     "create_evidence_tool",
     "first_stage",
     "page_blocks",
     "read_attribution",
+    "read_checked_marks",
     "read_evidence",
+    "read_fields",
     "read_regions",
     "strip_citations",
     "strip_evidence",

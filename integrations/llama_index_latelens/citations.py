@@ -2,66 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, overload
 
-from llama_index.core.agent.workflow import AgentOutput, ToolCallResult
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CitationBlock, TextBlock
-from llama_index.core.base.response.schema import AsyncStreamingResponse, PydanticResponse, Response, StreamingResponse
+from llama_index.core.agent.workflow import AgentOutput
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.response.schema import PydanticResponse, Response
 from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
-from llama_index.core.schema import MetadataMode, NodeWithScore
+from llama_index.core.schema import MetadataMode
 
-from latelens.attribution import Attribution, Citation
+from latelens.attribution import Attribution, CheckedMark
 from latelens.attribution.answer import check_question
+from latelens.attribution.mark_checks import Handling
 from latelens.bridge.arguments import check_type, listed
 from latelens.bridge.attributor import Attributor, chosen
-from latelens.bridge.boxes import per_mille
+from latelens.bridge.fields import attribute_fields, fields_from_json
+from latelens.bridge.marks import check_handling, marks_from_json
 from latelens.bridge.metadata import KEY
-from latelens.interchange import from_json, to_json
+from latelens.interchange import from_json
 from latelens.interchange.stand_ins import fits
-from latelens.refusals import described
+from llama_index_latelens.blocks import bare
+from llama_index_latelens.citing import Answered, Citing, Streamed, cite
 from llama_index_latelens.sources import EvidenceCollector, SourceLike, to_sources
-from llama_index_latelens.streaming import cite_async_stream, cite_stream
 
-Answered = Response | AgentChatResponse | AgentOutput | ChatMessage | ChatResponse
-Streamed = StreamingResponse | AsyncStreamingResponse
-AnswerT = TypeVar("AnswerT", bound=Answered | Streamed)
+Sources = Iterable[SourceLike] | EvidenceCollector
+AnswerT = TypeVar("AnswerT", bound=Answered | Streamed | PydanticResponse)
 
-# A citation block is ours where it says all of this; a model's own blocks are the model's to read again.
-_EDGES = ("left", "top", "right", "bottom")
-_PLACES = ("answer_start", "answer_end", "source_start", "source_end", "source_index", "mark")
+
+@overload
+def attach_citations(
+    response: StreamingAgentChatResponse,
+    sources: Sources | None = None,
+    *,
+    attributor: Attributor | None = None,
+    question: str | None = None,
+    metadata_mode: MetadataMode = MetadataMode.LLM,
+    marks: Handling | None = None,
+) -> Streamed | AgentChatResponse: ...
 
 
 @overload
 def attach_citations(
     response: AnswerT,
-    sources: Iterable[SourceLike] | None = None,
+    sources: Sources | None = None,
     *,
     attributor: Attributor | None = None,
     question: str | None = None,
     metadata_mode: MetadataMode = MetadataMode.LLM,
+    marks: Handling | None = None,
 ) -> AnswerT: ...
 
 
 @overload
 def attach_citations(
     response: str,
-    sources: Iterable[SourceLike] | None = None,
+    sources: Sources | None = None,
     *,
     attributor: Attributor | None = None,
     question: str | None = None,
     metadata_mode: MetadataMode = MetadataMode.LLM,
+    marks: Handling | None = None,
 ) -> Response: ...
 
 
 def attach_citations(
     response: Any,
-    sources: Iterable[SourceLike] | None = None,
+    sources: Sources | None = None,
     *,
     attributor: Attributor | None = None,
     question: str | None = None,
     metadata_mode: MetadataMode = MetadataMode.LLM,
+    marks: Handling | None = None,
 ) -> Any:
     """A copy of the answer that carries, for each of its claims, the source spans that back it.
 
@@ -74,8 +85,12 @@ def attach_citations(
     bottom`` in thousandths of the page where the attributor has `files`. Take them off before a model reads a
     message again: `strip_citations`.
 
-    A stream passes its tokens on as they come, and carries the citations once it has ended: the same as those of
-    the whole answer. Only one that is read to its end has any.
+    A stream passes its tokens on as they come. While it is read, `read_attribution` gives what has been written and
+    the claims whose sentences have ended; once it has ended, the same as for the whole answer. The stream of a chat
+    engine becomes a `StreamingResponse`, that of ``astream_chat`` an `AsyncStreamingResponse`.
+
+    Of a structured answer, a `PydanticResponse` or an agent's ``structured_response``, each text field is attributed
+    under its path: `read_fields` reads them.
 
     Parameters
     ----------
@@ -85,28 +100,38 @@ def attach_citations(
     sources
         Nodes, their dicts, texts or `latelens` sources. None takes ``response.source_nodes``; of an agent's output,
         what its tools returned in this run. Of earlier runs, and of an output that was stored, `EvidenceCollector`
-        gathers them.
+        gathers them; give it whole, and its question counts and its tools' numbered quotes.
     attributor
         A `latelens.Attributor`: model, cache, verifier. None takes the default model's, of which a process has one.
     question
         What the user asked: names, dates and numbers that stand there need not stand in the sources as well.
-        A query engine that cites knows it; the answers of chats and agents do not say it.
+        None takes it where the answer or the sources know it: of a chat engine with sources what it searched for, of
+        an `EvidenceCollector` what the user said last.
     metadata_mode
         What the model saw of the nodes' metadata, which can then be cited like the text. LlamaIndex's own engines
         and tools show a model `MetadataMode.LLM`, but for `CitationQueryEngine`, which shows none.
+    marks
+        What to do with marks such as ``[1]`` that the model wrote itself. They are read against the numbered quotes of
+        evidence tools where the sources are an `EvidenceCollector`, else against the labels "Source 1:" of
+        `CitationQueryEngine`'s nodes or the order of the sources, from 1; whether the source bears the claim is what
+        `read_checked_marks` says. ``"keep"`` leaves them as they are, ``"move"`` names the source that bears the claim
+        instead, or none, ``"flag"`` writes ``[2?]`` where it does not bear it, ``"strip"`` takes all away; positions
+        are those of the text that results. A stream has them handled at its end. None leaves marks unread.
 
     Raises
     ------
     TypeError, ValueError
-        If `response` is nothing that holds an answer, there are no `sources` where it has none of its own, or
-        `question` is no text.
+        If `response` is nothing that holds an answer, there are no `sources` where it has none of its own,
+        `question` is no text, or `marks` none of these.
     """
     check_question(question)  # a stream would find out at its end
-    mode = MetadataMode(metadata_mode)
-    return cite(response, None if sources is None else to_sources(sources, mode), chosen(attributor), question, mode)
+    check_handling(marks)
+    return cite(response, sources, Citing(chosen(attributor), question, MetadataMode(metadata_mode), marks))
 
 
-def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike] | None = None) -> Attribution | None:
+def read_attribution(
+    response: Answered | Streamed | PydanticResponse, sources: Sources | None = None
+) -> Attribution | None:
     """What `attach_citations` found: every claim, cited or not; None if there is nothing, or not yet.
 
     The sources' texts do not travel with an answer. Without `sources` they are the response's own nodes where it
@@ -117,14 +142,8 @@ def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike
     ValueError
         If a newer version of latelens wrote it, or `sources` do not hold what was cited.
     """
-    check_type("response", response, (Answered, Streamed, PydanticResponse))  # type: ignore[arg-type]
-    if isinstance(response, AgentOutput):
-        written = response.get(KEY)
-    elif isinstance(response, ChatMessage | ChatResponse):
-        written = response.additional_kwargs.get(KEY)
-    else:
-        written = (response.metadata or {}).get(KEY)
-    if written is None:
+    written = _written_on(response)
+    if written is None or "answer" not in written:
         return None
     mode = MetadataMode(written.get("metadata_mode", MetadataMode.NONE))
     if sources is None:
@@ -133,146 +152,71 @@ def read_attribution(response: Answered | Streamed, sources: Sequence[SourceLike
     return from_json(written, to_sources(sources, mode))
 
 
+def read_checked_marks(response: Answered | Streamed) -> tuple[CheckedMark, ...]:
+    """What the marks that the model wrote are worth; empty where `marks` was None or there were none.
+
+    Their positions are those of the text as the model wrote it.
+    """
+    return marks_from_json((_written_on(response) or {}).get("marks", ()))
+
+
+def cite_fields(
+    answer: Any,
+    sources: Sources,
+    *,
+    attributor: Attributor | None = None,
+    question: str | None = None,
+    metadata_mode: MetadataMode = MetadataMode.LLM,
+) -> dict[str, Attribution]:
+    """Attribute each text field of a structured answer, under its path such as ``author.name`` or ``items[2].text``.
+
+    Parameters
+    ----------
+    answer
+        What a structured model or an agent with ``output_cls`` gives: a Pydantic object, a dataclass or a dict.
+    sources, attributor, question, metadata_mode
+        As for `attach_citations`.
+
+    Raises
+    ------
+    TypeError
+        If the answer has no fields, or an argument is of the wrong type.
+    """
+    check_question(question)
+    asked = question or (sources.question if isinstance(sources, EvidenceCollector) else None)
+    return attribute_fields(answer, to_sources(sources, MetadataMode(metadata_mode)), chosen(attributor), asked)
+
+
+def read_fields(response: PydanticResponse | AgentOutput, sources: Sources | None = None) -> dict[str, Attribution]:
+    """The attributions by path that `attach_citations` found for a structured answer; empty where there are none.
+
+    Give the `sources` that were cited to have their texts; without them a source holds what was cited from it, at
+    its place, and blanks elsewhere.
+    """
+    written = (_written_on(response) or {}).get("fields")
+    if written is None:
+        return {}
+    mode = MetadataMode(written["metadata_mode"])
+    return fields_from_json(written, None if sources is None else to_sources(sources, mode))
+
+
+def _written_on(response: Answered | Streamed | PydanticResponse) -> dict[str, Any] | None:
+    """What `attach_citations` wrote; None where an answer has nothing of it."""
+    check_type("response", response, (Answered, Streamed, PydanticResponse))  # type: ignore[arg-type]
+    written: dict[str, Any] | None
+    if isinstance(response, AgentOutput):
+        written = response.get(KEY)
+    elif isinstance(response, ChatMessage | ChatResponse):
+        written = response.additional_kwargs.get(KEY)
+    else:
+        written = (response.metadata or {}).get(KEY)
+    return written
+
+
 def strip_citations(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """The messages without our citations, for a model to read; a model's own citations stay.
+    """The messages without our citations, for a model to read; a model's own citations stay, as do rewritten marks.
 
     Agents and chat engines remember the answer as the model gave it, so this is for a history that you keep
     yourself. Messages without ours are the same objects.
     """
-    return [_bare(message) for message in listed("messages", messages, ChatMessage)]
-
-
-def cite(
-    response: Any,
-    given: Sequence[SourceLike] | None,
-    attributor: Attributor,
-    question: str | None,
-    metadata_mode: MetadataMode,
-    *,
-    marks: bool = False,
-) -> Any:
-    """What `attach_citations` returns; `marks` writes ``[1]`` into the text of a query engine's answer."""
-    if isinstance(response, str) and given is None:
-        raise ValueError("a text names no sources: pass sources=, the nodes that it was written from")
-    response = _readable(response)
-    sources = to_sources(_sources(response, given), metadata_mode)
-
-    def finish(metadata: dict[str, Any], text: str) -> str:
-        attribution = attributor(text, sources, question=question)
-        metadata[KEY] = _written(attribution, metadata_mode)
-        return attribution.marked() if marks else text
-
-    if isinstance(response, StreamingResponse):
-        return cite_stream(response, finish)
-    if isinstance(response, AsyncStreamingResponse):
-        return cite_async_stream(response, finish)
-    if isinstance(response, Response | AgentChatResponse):
-        metadata, nodes = dict(response.metadata or {}), list(response.source_nodes)
-        text: Any = finish(metadata, response.response or "") or response.response  # no text stays None
-        return replace(response, response=text, source_nodes=nodes, metadata=metadata)
-    return _cite_message(response, lambda text: attributor(text, sources, question=question), metadata_mode)
-
-
-def _readable(response: Any) -> Answered | Streamed:
-    if isinstance(response, str):
-        return Response(response)
-    if isinstance(response, StreamingAgentChatResponse):
-        if not response.is_done:
-            raise ValueError("the chat engine's stream has not ended: read it to its end, then attach citations")
-        return AgentChatResponse(response.response, list(response.sources), source_nodes=list(response.source_nodes))
-    if not isinstance(response, Answered | Streamed):
-        what = "; pass the text that makes claims, and the nodes" if isinstance(response, PydanticResponse) else ""
-        raise TypeError(
-            "citations need a Response, StreamingResponse, AsyncStreamingResponse, AgentChatResponse, AgentOutput, "
-            f"ChatResponse, ChatMessage or text, got {described(response)}{what}"
-        )
-    return response
-
-
-def _sources(response: Answered | Streamed, given: Sequence[SourceLike] | None) -> Sequence[SourceLike]:
-    if given is None and isinstance(response, AgentOutput):
-        given = _found_by_agent(response)
-    elif given is None and not isinstance(response, ChatMessage | ChatResponse):
-        given = response.source_nodes
-    if given is None:
-        raise ValueError(
-            f"{type(response).__name__} names no sources: pass sources=, for an agent those of an EvidenceCollector"
-        )
-    return given
-
-
-def _found_by_agent(output: AgentOutput) -> list[NodeWithScore] | None:
-    """What the tools of an agent's last run found; None where the output holds no results of tools."""
-    results = [call for call in output.tool_calls if isinstance(call, ToolCallResult)]
-    collector = EvidenceCollector()
-    for result in results:
-        collector.add(result)
-    return collector.sources if results else None
-
-
-def _cite_message(
-    response: AgentOutput | ChatResponse | ChatMessage, attribute: Callable[[str], Attribution], mode: MetadataMode
-) -> AgentOutput | ChatResponse | ChatMessage:
-    message = _bare(response if isinstance(response, ChatMessage) else _message_of(response))
-    attribution = attribute(message.content or "")
-    written = _written(attribution, mode)
-    cited = message.model_copy(update={"blocks": [*message.blocks, *_blocks(attribution)]})
-    if isinstance(response, AgentOutput):
-        output = response.model_copy(update={"response": cited})
-        output._data = {**dict(response.items()), KEY: written}  # a copied event shares its items
-        return output
-    if isinstance(response, ChatResponse):
-        # Beside the message, not in it: what a message has in `additional_kwargs` may be put into a prompt.
-        more = {**response.additional_kwargs, KEY: written}
-        return response.model_copy(update={"message": cited, "additional_kwargs": more})
-    return cited.model_copy(update={"additional_kwargs": {**message.additional_kwargs, KEY: written}})
-
-
-def _written(attribution: Attribution, metadata_mode: MetadataMode) -> dict[str, Any]:
-    """What travels with an answer; the mode, so that the same sources can be made again."""
-    return {**to_json(attribution, source_texts=False), "metadata_mode": metadata_mode.value}
-
-
-def _message_of(response: AgentOutput | ChatResponse) -> ChatMessage:
-    return response.response if isinstance(response, AgentOutput) else response.message
-
-
-def _blocks(attribution: Attribution) -> list[CitationBlock]:
-    names = [source.id or str(i) for i, source in enumerate(attribution.sources)]
-    return [
-        CitationBlock(
-            cited_content=TextBlock(text=citation.cited_text),
-            source=names[citation.source_index],
-            title=_titled(citation, names[citation.source_index]),
-            additional_location_info=_place(citation, attribution.number_of(citation)),
-        )
-        for citation in attribution.citations
-    ]
-
-
-def _titled(citation: Citation, name: str) -> str:
-    """What a citation is from; the key where that is metadata, which the integers of a block cannot name."""
-    title = citation.title or name
-    return title if citation.key is None else f"{title} ({citation.key})"
-
-
-def _place(citation: Citation, mark: int) -> dict[str, int]:
-    place = {name: mark if name == "mark" else int(getattr(citation, name)) for name in _PLACES}
-    if citation.document_start is not None and citation.document_end is not None:
-        place |= {"document_start": citation.document_start, "document_end": citation.document_end}
-    if citation.page is not None:
-        place |= {"page": citation.page, **dict(zip(_EDGES, per_mille(citation.boxes), strict=True))}
-    return place
-
-
-def _is_ours(block: Any) -> bool:
-    return isinstance(block, CitationBlock) and all(name in block.additional_location_info for name in _PLACES)
-
-
-def _bare(message: ChatMessage) -> ChatMessage:
-    """The message without our citations; itself where it has none."""
-    blocks = [block for block in message.blocks if not _is_ours(block)]
-    rest = {key: value for key, value in message.additional_kwargs.items() if key != KEY}
-    if len(blocks) == len(message.blocks) and len(rest) == len(message.additional_kwargs):
-        return message
-    return message.model_copy(update={"blocks": blocks, "additional_kwargs": rest})
+    return [bare(message) for message in listed("messages", messages, ChatMessage)]

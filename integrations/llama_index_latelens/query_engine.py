@@ -11,14 +11,17 @@ from llama_index.core.base.response.schema import RESPONSE_TYPE, AsyncStreamingR
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.llms import LLM
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts.mixin import PromptDictType, PromptMixinType
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
+from latelens.attribution.mark_checks import Handling
 from latelens.bridge.arguments import check_type
 from latelens.bridge.attributor import Attributor, chosen
-from llama_index_latelens.citations import cite
+from latelens.bridge.marks import check_handling
+from llama_index_latelens.citing import Citing, cite
 
 dispatcher = get_dispatcher(__name__)
 
@@ -36,10 +39,12 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
     Parameters
     ----------
     query_engine
-        Any that returns texts with source nodes, such as ``index.as_query_engine(...)``.
+        Any that returns texts with source nodes, such as ``index.as_query_engine(...)``, or objects, as with
+        ``output_cls``: `read_fields` has the citations of each text field. Streams of objects are refused.
     marks
-        False leaves the text as the model gave it: for an engine that is an agent's tool, or whose model already
-        writes marks.
+        True writes ours, in the place of any that the model wrote. False leaves the text as the model gave it: for an
+        engine that is an agent's tool. ``"keep"``, ``"move"``, ``"flag"`` and ``"strip"`` are for an engine whose model
+        is asked for marks, such as `CitationQueryEngine`: see `attach_citations`. An answer in fields gets none.
     attributor, metadata_mode
         As for `attach_citations`.
     callback_manager
@@ -51,13 +56,16 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         query_engine: BaseQueryEngine,
         *,
         attributor: Attributor | None = None,
-        marks: bool = True,
+        marks: bool | Handling = True,
         metadata_mode: MetadataMode = MetadataMode.LLM,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         instead = "of an index pass index.as_query_engine()"
         check_type("query_engine", query_engine, BaseQueryEngine, instead=instead)
         self._query_engine = query_engine
+        if not isinstance(marks, bool):
+            check_handling(marks)
+        _check_no_stream_of_objects(query_engine)
         self._marks = marks
         self._attributor = chosen(attributor)
         self._metadata_mode = MetadataMode(metadata_mode)
@@ -72,7 +80,7 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         node_postprocessors: Sequence[BaseNodePostprocessor] = (),
         streaming: bool = False,
         attributor: Attributor | None = None,
-        marks: bool = True,
+        marks: bool | Handling = True,
         metadata_mode: MetadataMode = MetadataMode.LLM,
     ) -> EvidenceCitationQueryEngine:
         """Answer from what a retriever finds; for more settings, make a `RetrieverQueryEngine` and wrap it."""
@@ -124,11 +132,23 @@ class EvidenceCitationQueryEngine(BaseQueryEngine):
         return await self._acite(await self._query_engine.aquery(query_bundle), query_bundle)
 
     def _cite(self, response: RESPONSE_TYPE, asked: QueryBundle) -> RESPONSE_TYPE:
-        mode = self._metadata_mode
-        cited: RESPONSE_TYPE = cite(response, None, self._attributor, asked.query_str, mode, marks=self._marks)
+        own, handling = self._marks is True, None if isinstance(self._marks, bool) else self._marks
+        citing = Citing(self._attributor, asked.query_str, self._metadata_mode, handling, own_marks=own)
+        cited: RESPONSE_TYPE = cite(response, None, citing)
         return cited
 
     async def _acite(self, response: RESPONSE_TYPE, asked: QueryBundle) -> RESPONSE_TYPE:
         if isinstance(response, AsyncStreamingResponse):
             return self._cite(response, asked)  # finds its citations in a thread, when it has ended
         return await asyncio.to_thread(self._cite, response, asked)
+
+
+def _check_no_stream_of_objects(engine: BaseQueryEngine) -> None:
+    """Refuse an engine that streams objects: half of one has no claims, and the framework gives no whole one."""
+    for module in engine._get_prompt_modules().values():
+        structured = getattr(module, "_output_cls", None) or isinstance(getattr(module, "_llm", None), StructuredLLM)
+        if structured and getattr(module, "_streaming", False):
+            raise ValueError(
+                "an engine with output_cls that streams cannot be cited: make it with streaming=False, or without "
+                "output_cls"
+            )

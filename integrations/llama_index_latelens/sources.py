@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from llama_index.core.agent.workflow import ToolCallResult
-from llama_index.core.base.llms.types import CitableBlock, TextBlock
+from llama_index.core.agent.workflow import AgentInput, ToolCallResult
+from llama_index.core.base.llms.types import ChatMessage, CitableBlock, MessageRole, TextBlock
 from llama_index.core.schema import BaseNode, MetadataMode, NodeRelationship, NodeWithScore, TextNode
 from llama_index.core.tools import ToolOutput
 
@@ -61,8 +61,12 @@ def to_source(found: SourceLike, metadata_mode: MetadataMode = MetadataMode.NONE
     return source_of(text, node.node_id, node.metadata, start_in_document(node), shown, by_model=by_model)
 
 
-def to_sources(found: Iterable[SourceLike], metadata_mode: MetadataMode = MetadataMode.NONE) -> list[Source]:
+def to_sources(
+    found: Iterable[SourceLike] | EvidenceCollector, metadata_mode: MetadataMode = MetadataMode.NONE
+) -> list[Source]:
     """`to_source` of each; one that is given in place of several is refused."""
+    if isinstance(found, EvidenceCollector):
+        found = found.sources
     check_many("sources", found, (NodeWithScore, BaseNode, Source))
     return [to_source(each, metadata_mode) for each in found]
 
@@ -70,9 +74,11 @@ def to_sources(found: Iterable[SourceLike], metadata_mode: MetadataMode = Metada
 class EvidenceCollector:
     """Gathers what an agent's tools returned, from its events: the agent's output itself names no sources.
 
-    ``sources`` are the nodes in the order of their first appearance. A tool may return nodes, lists of them, a query
-    engine's response, or any of these as dicts; of a tool that returns none of these, the text counts that the model
-    saw. Searches that found nothing, errors and handoffs between agents are left out.
+    ``sources`` are the nodes in the order of their first appearance; ``question`` is what the user said last, and
+    ``told`` what the tools told the model. Give the collector itself as the sources of `attach_citations`. A tool may
+    return nodes, lists of them, a query engine's response, or any of these as dicts; of a tool that returns none of
+    these, the text counts that the model saw. Searches that found nothing, errors and handoffs between agents are left
+    out.
 
     >>> collector = EvidenceCollector()
     >>> collector.add(ToolCallResult(tool_name="search", tool_kwargs={}, tool_id="call-1", return_direct=False,
@@ -83,13 +89,18 @@ class EvidenceCollector:
 
     def __init__(self) -> None:
         self.sources: list[NodeWithScore] = []
+        self.question: str | None = None
+        self.told: list[str] = []
         self._seen: set[tuple[str, str]] = set()
 
     def add(self, event: Any) -> None:
-        """Take the sources out of an event; other events than a `ToolCallResult` have none."""
+        """Take the sources out of a `ToolCallResult`, and the question out of an `AgentInput`."""
+        if isinstance(event, AgentInput):
+            self.question = asked_in(event.input) or self.question
         if not isinstance(event, ToolCallResult) or event.tool_output.is_error or event.tool_name == "handoff":
             return
         output = event.tool_output
+        self.told.append(output.content)
         found = list(_nodes(output.raw_output))
         if not found and not _searched(output.raw_output) and output.content.strip():
             told = TextNode(text=output.content, id_=event.tool_id or event.tool_name)
@@ -112,6 +123,12 @@ class EvidenceCollector:
         """Take the sources of all events until they end: ``await collector.gather(handler.stream_events())``."""
         async for event in events:
             self.add(event)
+
+
+def asked_in(messages: Iterable[ChatMessage]) -> str | None:
+    """What the user said last; a ReAct agent writes what it observed as a user's message."""
+    said = [message.content or "" for message in messages if message.role == MessageRole.USER]
+    return next((text for text in reversed(said) if text.strip() and not text.startswith("Observation:")), None)
 
 
 def to_citable_blocks(nodes: Sequence[NodeWithScore | BaseNode]) -> list[CitableBlock]:

@@ -1,23 +1,31 @@
-"""Streams that carry citations once they have ended."""
+"""Streams that carry the citations of the sentences that have ended."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from inspect import GEN_CREATED, getgeneratorstate
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any
+from typing import Any, Protocol
 
 from llama_index.core.base.response.schema import AsyncStreamingResponse, Response, StreamingResponse
+from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 
-# Takes the metadata, to write the citations into, and the text; gives the text as it is to be shown.
-Finish = Callable[[dict[str, Any], str], str]
+
+class Following(Protocol):
+    """Reads a stream beside the user, and writes citations into its metadata."""
+
+    def read(self, metadata: dict[str, Any], token: str) -> None:
+        """Take a token; the citations of a sentence that it ends are in the metadata then."""
+
+    def finish(self, metadata: dict[str, Any]) -> str:
+        """Write the citations of the whole; the text as it is to be shown."""
 
 
 @dataclass
 class CitedStream(StreamingResponse):
-    """A `StreamingResponse` that has citations, and the text with their marks, once its tokens have been read.
+    """A `StreamingResponse` that has the citations of what has been read, and at the end the text with their marks.
 
     The framework's class forgets tokens that were read one by one, and takes those that it read itself for the text.
     """
@@ -44,26 +52,39 @@ class CitedStream(StreamingResponse):
         return self.response_txt
 
 
-def cite_stream(response: StreamingResponse, finish: Finish) -> CitedStream:
-    """The stream, with citations at its end."""
+def cite_stream(response: StreamingResponse | StreamingAgentChatResponse, following: Following) -> CitedStream:
+    """The stream, with the citations of each sentence when it has ended."""
     _check_unread(response)
-    nodes, metadata = list(response.source_nodes), dict(response.metadata or {})
+    nodes, metadata = list(response.source_nodes), _metadata(response)
     cited = CitedStream(_no_tokens(), source_nodes=nodes, metadata=metadata)
-    cited.response_gen = _tokens(response, cited, metadata, finish)
+    cited.response_gen = _tokens(response, cited, metadata, following)
     return cited
 
 
-def cite_async_stream(response: AsyncStreamingResponse, finish: Finish) -> AsyncStreamingResponse:
-    """The stream, with citations at its end, which are found in a thread."""
+def cite_async_stream(
+    response: AsyncStreamingResponse | StreamingAgentChatResponse, following: Following
+) -> AsyncStreamingResponse:
+    """The stream, with the citations of each sentence when it has ended, which are found in a thread."""
     _check_unread(response)
-    nodes, metadata = list(response.source_nodes), dict(response.metadata or {})
+    nodes, metadata = list(response.source_nodes), _metadata(response)
     cited = AsyncStreamingResponse(_no_async_tokens(), source_nodes=nodes, metadata=metadata)
-    cited.response_gen = _async_tokens(response, cited, metadata, finish)
+    cited.response_gen = _async_tokens(response, cited, metadata, following)
     return cited
 
 
-def _check_unread(response: StreamingResponse | AsyncStreamingResponse) -> None:
+def _metadata(response: Any) -> dict[str, Any]:
+    return dict(getattr(response, "metadata", None) or {})
+
+
+def _check_unread(response: StreamingResponse | AsyncStreamingResponse | StreamingAgentChatResponse) -> None:
     """Refuse a stream whose tokens someone has read one by one: the framework keeps none of them."""
+    if isinstance(response, StreamingAgentChatResponse):
+        if response.unformatted_response:
+            raise ValueError(
+                "tokens of the chat engine's stream have been read already: attach citations before reading it, or "
+                "read it to its end first"
+            )
+        return
     tokens = response.response_gen
     begun = isinstance(tokens, GeneratorType) and getgeneratorstate(tokens) != GEN_CREATED
     # Python 3.11 does not tell whether an asynchronous one has begun, only whether it has ended.
@@ -75,23 +96,37 @@ def _check_unread(response: StreamingResponse | AsyncStreamingResponse) -> None:
 
 
 def _tokens(
-    response: StreamingResponse, cited: CitedStream, metadata: dict[str, Any], finish: Finish
+    response: StreamingResponse | StreamingAgentChatResponse,
+    cited: CitedStream,
+    metadata: dict[str, Any],
+    following: Following,
 ) -> Generator[str, None, None]:
-    text = ""
-    for token in [response.response_txt] if response.response_txt is not None else response.response_gen:
-        text += token
-        yield token
-    cited._ended = cited.response_txt = finish(metadata, text)
+    text = getattr(response, "response_txt", None)
+    for token in [text] if text is not None else response.response_gen:
+        yield _checked(token)
+        following.read(metadata, token)
+    cited._ended = cited.response_txt = following.finish(metadata)
 
 
 async def _async_tokens(
-    response: AsyncStreamingResponse, cited: AsyncStreamingResponse, metadata: dict[str, Any], finish: Finish
+    response: AsyncStreamingResponse | StreamingAgentChatResponse,
+    cited: AsyncStreamingResponse,
+    metadata: dict[str, Any],
+    following: Following,
 ) -> AsyncGenerator[str, None]:
-    text = ""
     async for token in response.async_response_gen():
-        text += token
-        yield token
-    cited.response_txt = await asyncio.to_thread(finish, metadata, text)
+        yield _checked(token)
+        await asyncio.to_thread(following.read, metadata, token)
+    cited.response_txt = await asyncio.to_thread(following.finish, metadata)
+
+
+def _checked(token: Any) -> str:
+    if not isinstance(token, str):
+        raise TypeError(
+            f"a stream of texts can be cited, this one gives {type(token).__name__}: of an engine with output_cls, ask "
+            "without streaming"
+        )
+    return token
 
 
 def _no_tokens() -> Generator[str, None, None]:

@@ -30,7 +30,7 @@ _BULLET = regex.compile(
     r"(?:(?:[-*+•‣▪◦–·]|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s+(?!\p{M})(?:\[[ xX]\]\s+(?!\p{M}))?)?"
 )
 # "[1]", "[2, 3]", "[4-6]", "[^1]", "[Source 2]", "(Document 3)", "【4†source】".
-_NUMBERS = r"\^?\d{1,3}(?:\s*[,;–-]\s*\^?\d{1,3})*"
+_NUMBERS = r"\^?\d{1,3}\??(?:\s*[,;–-]\s*\^?\d{1,3}\??)*"
 _NAMED = r"(?:sources?|doc(?:ument)?s?|passages?|contexts?|refs?\.?|references?)\s*" + _NUMBERS
 _MARK = rf"(?:\[\s*(?:(?i:{_NAMED})|{_NUMBERS})\s*\]|\((?i:{_NAMED})\)|【[^】]*】)"
 _MARKS = regex.compile(rf"\s*{_MARK}(?!\p{{M}})")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 from latelens.attribution.answer import attribute
 from latelens.attribution.citations import Attribution, Claim, Source
-from latelens.attribution.marks import WrittenMark, read_marks, replace_marks, without_footnotes
+from latelens.attribution.edits import Edit, edited
+from latelens.attribution.marks import WrittenMark, footnote_edits, mark_edits, read_marks
 from latelens.attribution.verify.verdict import Judge, Verifier
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
+from latelens.encoders.cached import CachedEncoder
 from latelens.refusals import check_one_of
 
 Verdict = Literal["backed", "elsewhere", "unbacked", "unknown"]
 Handling = Literal["keep", "move", "flag", "strip"]
+HANDLINGS = get_args(Handling)
 BORNE = frozenset(("corroborated", "supported"))
 
 
@@ -43,14 +46,23 @@ class CheckedMark:
     verdict: Verdict
     better: int | None = None
 
+    def moved(self, by: int, claims: int) -> CheckedMark:
+        """The same in an answer with so many characters, and so many claims, before this one."""
+        mark = replace(self.mark, start=self.mark.start + by, end=self.mark.end + by)
+        return replace(self, mark=mark, claim=None if self.claim is None else self.claim + claims)
+
 
 @dataclass(frozen=True)
 class MarkedAnswer:
-    """An answer with its marks as `handling` left them, what was found of each, and the answer's own attribution."""
+    """An answer with its marks as `handling` left them, what was found of each, and the answer's own attribution.
+
+    `edits` lead from the answer, in which `marks` and `attribution` count their characters, to `text`.
+    """
 
     text: str
     marks: tuple[CheckedMark, ...]
     attribution: Attribution
+    edits: tuple[Edit, ...] = ()
 
 
 def check_marks(
@@ -58,6 +70,7 @@ def check_marks(
     sources: Sequence[Source | str],
     encoder: Encoder,
     *,
+    numbers: Sequence[int] | None = None,
     handling: Handling = "keep",
     question: str | None = None,
     cache: EmbeddingCache | None = None,
@@ -70,7 +83,9 @@ def check_marks(
     Parameters
     ----------
     sources
-        What the model saw, in the order of its numbers: the first is ``[1]``.
+        What the model saw.
+    numbers
+        The number that the model saw at each source; None takes the order of the sources, the first is ``[1]``.
     handling
         ``"keep"`` leaves the marks as they are; ``"move"`` names the source that backs the claim instead, or none;
         ``"flag"`` writes ``[2?]`` for a number that does not back it; ``"strip"`` takes all marks away. Only the
@@ -79,19 +94,30 @@ def check_marks(
     Raises
     ------
     TypeError, ValueError
-        As `attribute` does, and for another handling.
+        As `attribute` does, for another handling, and for numbers that are not one for each source.
     """
-    check_one_of("handling", handling, ["keep", "move", "flag", "strip"])
-    asked = partial(attribute, encoder=encoder, question=question, cache=cache, verifier=verifier)
+    check_one_of("handling", handling, HANDLINGS)
+    numbered = _numbered(sources, numbers)
+    # Each claim is compared with several choices of sources, and encoded once.
+    once = CachedEncoder(encoder, EmbeddingCache())
+    asked = partial(attribute, encoder=once, question=question, cache=cache, verifier=verifier)
     found = asked(answer, sources)
     marks = read_marks(answer)
     owners = _owners(answer, marks, found.claims)
     checked: list[CheckedMark] = []
     for i in dict.fromkeys(owners):
         own = [mark for mark, owner in zip(marks, owners, strict=True) if owner == i]
-        checked += _check(own, i, found, asked)
+        checked += _check(own, i, found, numbered, asked)
     checked.sort(key=lambda each: each.mark.start)
-    return MarkedAnswer(_handled(answer, checked, handling), tuple(checked), found)
+    edits = _handled(answer, checked, handling)
+    return MarkedAnswer(edited(answer, edits), tuple(checked), found, tuple(edits))
+
+
+def _numbered(sources: Sequence[Source | str], numbers: Sequence[int] | None) -> list[int]:
+    given = list(range(1, len(sources) + 1) if numbers is None else numbers)
+    if len(set(given)) != len(given) or len(given) != len(sources):
+        raise ValueError(f"numbers must be one for each of {len(sources)} sources, each another, got {given!r:.80}")
+    return given
 
 
 def _owners(answer: str, marks: Sequence[WrittenMark], claims: Sequence[Claim]) -> list[int | None]:
@@ -109,15 +135,19 @@ def _owners(answer: str, marks: Sequence[WrittenMark], claims: Sequence[Claim]) 
 
 
 def _check(
-    marks: Sequence[WrittenMark], index: int | None, found: Attribution, asked: Callable[..., Attribution]
+    marks: Sequence[WrittenMark],
+    index: int | None,
+    found: Attribution,
+    numbered: Sequence[int],
+    asked: Callable[..., Attribution],
 ) -> Iterator[CheckedMark]:
     """What each number of a claim's marks is worth."""
     claim = None if index is None else found.claims[index]
     named = list(dict.fromkeys(number for mark in marks for number in mark.numbers))
-    known = [number for number in named if 1 <= number <= len(found.sources)]
+    known = [number for number in named if number in numbered]
 
     def backs(numbers: Sequence[int]) -> bool:
-        own = [found.sources[number - 1] for number in numbers]
+        own = [found.sources[numbered.index(number)] for number in numbers]
         text = "" if claim is None else claim.text
         alone = asked(text, own)
         return bool(alone.claims) and all(each.label in BORNE for each in alone.claims)
@@ -128,7 +158,7 @@ def _check(
         backed = known
     better = None
     if claim is not None and claim.label in BORNE:
-        better = backed[0] if backed else claim.citations[0].source_index + 1
+        better = backed[0] if backed else numbered[claim.citations[0].source_index]
     for mark in marks:
         for number in mark.numbers:
             verdict: Verdict = "unbacked" if better is None else "elsewhere"
@@ -139,9 +169,9 @@ def _check(
             yield CheckedMark(mark, number, index, verdict, better)
 
 
-def _handled(answer: str, checked: Sequence[CheckedMark], handling: Handling) -> str:
+def _handled(answer: str, checked: Sequence[CheckedMark], handling: Handling) -> list[Edit]:
     if handling == "keep":
-        return answer
+        return []
     written: dict[WrittenMark, list[str]] = {each.mark: [] for each in checked}
     placed: set[tuple[int | None, int]] = set()
     for each in checked:
@@ -153,5 +183,7 @@ def _handled(answer: str, checked: Sequence[CheckedMark], handling: Handling) ->
             if number is not None and (each.claim, number) not in placed:
                 placed.add((each.claim, number))
                 written[each.mark].append(f"[{number}]")
-    text = replace_marks(answer, {mark: "".join(pieces) for mark, pieces in written.items()})
-    return without_footnotes(text) if handling == "strip" else text
+    edits = mark_edits(answer, {mark: "".join(pieces) for mark, pieces in written.items()})
+    if handling == "strip":
+        edits += footnote_edits(answer)
+    return sorted(edits, key=lambda edit: edit.start)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import regex
 
+from latelens.attribution.edits import Edit, edited
 from latelens.refusals import check_is
 
-_NUMBERS = r"\^?\d{1,3}(?:\s{0,2}(?:[,;–-]|,?\sand\s)\s{0,2}\^?\d{1,3}){0,20}"
+# "[2?]" is how a mark is flagged that its source does not bear out.
+_NUMBERS = r"\^?\d{1,3}\??(?:\s{0,2}(?:[,;–-]|,?\sand\s)\s{0,2}\^?\d{1,3}\??){0,20}"
 _NAMED = rf"(?:sources?|docs?|documents?|passages?|contexts?|refs?\.?|references?)\s{{0,2}}{_NUMBERS}"
 _MARK = regex.compile(
     rf"""(?xi) \[\s? (?P<numbers> {_NAMED} | {_NUMBERS} ) \s?\] (?! \( ) (?! : )
@@ -43,13 +45,16 @@ def read_marks(answer: str) -> tuple[WrittenMark, ...]:
     [(1, 3), (2,), (4,)]
     """
     check_is("answer", answer, str, "a str")
-    text = answer
-    for pattern in (_CODE, _FOOTNOTE):
-        text = pattern.sub(lambda apart: "\0" * len(apart[0]), text)
+    text = _blanked(_FOOTNOTE, _blanked(_CODE, answer))
     return tuple(
         WrittenMark(found.start(), found.end(), found[0], tuple(_numbers(found["numbers"])))
         for found in _MARK.finditer(text)
     )
+
+
+def _blanked(pattern: regex.Pattern[str], text: str) -> str:
+    left: str = pattern.sub(lambda apart: "\0" * len(apart[0]), text)
+    return left
 
 
 def _numbers(written: str) -> Iterator[int]:
@@ -64,23 +69,25 @@ def without_marks(answer: str) -> str:
     >>> without_marks("They eat grass [1][2].")
     'They eat grass.'
     """
-    return without_footnotes(replace_marks(answer, dict.fromkeys(read_marks(answer), "")))
+    marks = mark_edits(answer, dict.fromkeys(read_marks(answer), ""))
+    return edited(answer, sorted([*marks, *footnote_edits(answer)], key=lambda edit: edit.start))
 
 
-def without_footnotes(answer: str) -> str:
-    """The answer without the lines that say what ``[^1]`` is."""
-    left: str = _FOOTNOTE.sub("", answer)
-    return left
+def footnote_edits(answer: str) -> list[Edit]:
+    """The edits that take the lines away that say what ``[^1]`` is."""
+    return [Edit(found.start(), found.end(), "") for found in _FOOTNOTE.finditer(_blanked(_CODE, answer))]
 
 
-def replace_marks(answer: str, written: Mapping[WrittenMark, str]) -> str:
-    """The answer with other marks in the place of its own; where none is left, the spaces before it go, too."""
-    pieces: list[str] = []
+def mark_edits(answer: str, written: Mapping[WrittenMark, str]) -> list[Edit]:
+    """The edits that put other marks in the place of an answer's; where none is left, the spaces before it go, too."""
+    edits: list[Edit] = []
     reached = 0
     for mark, text in sorted(written.items(), key=lambda item: item[0].start):
-        before = answer[reached : mark.start]
-        pieces += [before if text else before.rstrip(" \t"), text]
-        reached = mark.end
+        start, end = mark.start, mark.end
+        if not text:
+            start = reached + len(answer[reached:start].rstrip(" \t"))
         if not text and (mark.start == 0 or answer[mark.start - 1] == "\n"):
-            reached = _SPACES.match(answer, reached).end()
-    return "".join([*pieces, answer[reached:]])
+            end = _SPACES.match(answer, end).end()
+        edits.append(Edit(start, end, text))
+        reached = end
+    return edits

@@ -12,7 +12,6 @@ from latelens.attribution.claims import ClaimSpan, fence_after, split_claims
 from latelens.attribution.verify.verdict import Judge, Verdict, Verifier, as_verifier
 from latelens.encoders import Encoder
 from latelens.encoders.cache import EmbeddingCache
-from latelens.encoders.cached import CachedEncoder
 from latelens.refusals import described
 
 # What may end a sentence; to split for every token would take time that grows with the square of the answer.
@@ -38,8 +37,9 @@ class AnswerStream:
     ['corroborated', 'corroborated']
 
     A claim is given once, when text after its sentence has come, and stays as it is but for one case: a line that
-    later text makes a heading or a row of a table. Sources and claims are encoded once, and a verifier is asked once
-    about each claim. The arguments are those of `attribute`. Not safe to share between threads.
+    later text makes a heading or a row of a table. Sources are encoded once, and a verifier is asked once about each
+    claim. Claims are encoded when they end and again at the end, all together: only so do their scores agree with
+    those of `attribute` to the last digit. The arguments are those of `attribute`. Not safe to share between threads.
     """
 
     def __init__(
@@ -53,12 +53,13 @@ class AnswerStream:
         verifier: Verifier | Judge | None = None,
     ) -> None:
         self._sources = checked("", sources, encoder, max_citations, question, cache)
-        self._encoder = CachedEncoder(encoder, EmbeddingCache())
-        self._question, self._cache, self._most = question, cache, max_citations
+        self._encoder, self._cache = encoder, EmbeddingCache() if cache is None else cache
+        self._question, self._most = question, max_citations
         self._verifier = None if verifier is None else _Remembering(as_verifier(verifier))
         self._pieces: list[str] = []  # of the settled part
         self._settled = 0  # characters before the open paragraph
         self._open = ""
+        self._found: list[Claim] = []
         self._given = 0  # claims of the open paragraph that were given
         self._split_at = 0  # characters of it when it was last split
         self._waiting = False
@@ -72,7 +73,16 @@ class AnswerStream:
         if not self._waiting or len(self._open) - self._split_at < _GROWN * self._split_at:
             return ()
         self._split_at = len(self._open)
-        return self._judged(self._ended())
+        claims = self._judged(self._ended())
+        self._found += claims
+        return claims
+
+    @property
+    def so_far(self) -> Attribution:
+        """What has been written, with the claims that were given."""
+        verifier = None if self._verifier is None else self._verifier.name
+        answer = "".join([*self._pieces, self._open])
+        return Attribution(answer, self._sources, tuple(self._found), self._encoder.name, verifier)
 
     def finish(self) -> Attribution:
         """The attribution of the whole answer."""

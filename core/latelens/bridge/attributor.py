@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from latelens.attribution.answer import attribute, check_max_citations
 from latelens.attribution.citations import Attribution, Source
+from latelens.attribution.mark_checks import Handling, MarkedAnswer, check_marks
+from latelens.attribution.stream import AnswerStream
 from latelens.attribution.verify import as_verifier
 from latelens.bridge.boxes import place_citations
 from latelens.bridge.calibrations import CalibrationSetting
@@ -98,6 +100,41 @@ class Attributor:
             max_citations=self.max_citations,
             verifier=self.verifier,
         )
+        return self.placed(attribution)
+
+    def stream(self, sources: Sequence[Source | str], *, question: str | None = None) -> AnswerStream:
+        """Attributes an answer while it is written; what it gives is to be `placed`."""
+        return AnswerStream(
+            sources,
+            self.encoder,
+            question=question,
+            cache=self.cache,
+            max_citations=self.max_citations,
+            verifier=self.verifier,
+        )
+
+    def check_marks(
+        self,
+        answer: str,
+        numbered: Mapping[int, Source],
+        handling: Handling,
+        *,
+        question: str | None = None,
+    ) -> MarkedAnswer:
+        """What the marks in an answer are worth; `numbered` are the sources under the numbers that the model saw."""
+        return check_marks(
+            answer,
+            list(numbered.values()),
+            self.encoder,
+            numbers=list(numbered),
+            handling=handling,
+            question=question,
+            cache=self.cache,
+            verifier=self.verifier,
+        )
+
+    def placed(self, attribution: Attribution) -> Attribution:
+        """The attribution with the places of its citations on the pages of `files`, if there are any."""
         return attribution if self.files is None else place_citations(attribution, self.files)
 
     def __repr__(self) -> str:
