@@ -1,0 +1,104 @@
+"""What is trained: the product's own rule for sentences, the ranking, and two ties to the model as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Questions and passages with the states of the frozen layers, padded.
+
+    Attributes
+    ----------
+    query_states, query_last
+        (questions, longest, dim) float32: input of the trained layers, and the frozen model's unit rows.
+    query_mask, words
+        (questions, longest) bool and int64: real tokens; the word of each, -1 for none.
+    passage_states, passage_last, passage_mask
+        The same of the passages, (passages, longest, ...).
+    owners
+        (passages, longest) int64: sentence of each token, -1 control, -2 punctuation and padding.
+    own
+        (questions,) int64: the passage that answers.
+    gold
+        Of each question the sentences that answer.
+    """
+
+    query_states: torch.Tensor
+    query_last: torch.Tensor
+    query_mask: torch.Tensor
+    words: torch.Tensor
+    passage_states: torch.Tensor
+    passage_last: torch.Tensor
+    passage_mask: torch.Tensor
+    owners: torch.Tensor
+    own: torch.Tensor
+    gold: Sequence[Sequence[int]]
+
+
+def similarities(queries: torch.Tensor, passages: torch.Tensor) -> torch.Tensor:
+    """Every row with every row, (questions, passages, query rows, passage rows)."""
+    return torch.einsum("bid,njd->bnij", queries, passages)
+
+
+def mean_maxsim(similarity: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """MaxSim over the number of query rows, (questions, passages): control rows score, punctuation does not."""
+    silent = (batch.owners == -2)[None, :, None, :]
+    best = similarity.masked_fill(silent, -torch.inf).amax(3)  # (questions, passages, query rows)
+    real = batch.query_mask[:, None, :]
+    return (best * real).sum(2) / real.sum(2)
+
+
+def sentence_scores(queries: torch.Tensor, similarity: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """What `find_evidence` gives each sentence of the right passage, (questions, sentences); far below for none."""
+    own = similarity[torch.arange(len(queries)), batch.own]  # (questions, query rows, passage rows)
+    owners = batch.owners[batch.own]
+    count = int(batch.owners.max()) + 1
+    inside = owners[:, :, None] == torch.arange(count)  # (questions, passage rows, sentences)
+    best = torch.stack([own.masked_fill(~inside[:, None, :, k], -2.0).amax(2) for k in range(count)], dim=2)
+    scores = torch.einsum("bi,bis->bs", word_weights(queries, batch), best.clamp(min=-1.0))
+    return scores.masked_fill(~inside.any(1), -1e4)  # -inf would make the gradient of a scale nan
+
+
+def word_weights(queries: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """`query_words`' weights, shared out among the rows of a word: (questions, query rows), summing to 1."""
+    real = batch.query_mask.float()
+    similarity = torch.einsum("bid,bjd->bij", queries, queries)
+    count = real.sum(1, keepdim=True)
+    others = (torch.einsum("bij,bj->bi", similarity, real) - 1) / (count - 1).clamp(min=1)
+    together = ((batch.words[:, :, None] == batch.words[:, None, :]) & (batch.words >= 0)[:, :, None]).float()
+    pieces = together.sum(2).clamp(min=1)
+    distance = 1 - torch.einsum("bij,bj->bi", together, others) / pieces
+    weights = (distance.clamp(min=0) ** 2 + 1e-6) * (batch.words >= 0) / pieces
+    return weights / weights.sum(1, keepdim=True)
+
+
+def sentence_loss(scores: torch.Tensor, gold: Sequence[Sequence[int]], scale: torch.Tensor) -> torch.Tensor:
+    """Minus the log of the probability that the first sentence is one that people marked."""
+    logs = log_softmax(scale * scores, dim=1)
+    return -torch.stack([logs[i, list(marked)].logsumexp(0) for i, marked in enumerate(gold)]).mean()
+
+
+def passage_loss(maxsims: torch.Tensor, own: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """InfoNCE over the passages of the batch."""
+    return cross_entropy(scale * maxsims, own)
+
+
+def ranking_loss(
+    maxsims: torch.Tensor, before: torch.Tensor, scale: torch.Tensor, teacher_scale: float
+) -> torch.Tensor:
+    """KL divergence from the order that the model gave as it was."""
+    return kl_div(log_softmax(scale * maxsims, 1), softmax(teacher_scale * before, 1), reduction="batchmean")
+
+
+def rows_loss(similarity: torch.Tensor, before: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Mean squared change of the similarities of each question and its passage; both are of all pairs."""
+    rows = torch.arange(len(batch.own))
+    changed = (similarity[rows, batch.own] - before[rows, batch.own]) ** 2
+    real = batch.query_mask[:, :, None] & batch.passage_mask[batch.own][:, None, :]
+    return (changed * real).sum() / real.sum()
