@@ -81,8 +81,8 @@ def create_attribution_evaluator(
         **kwargs: Any,  # noqa: ARG001
     ) -> dict[str, Any]:
         given = _given(keys, inputs, outputs, context)
-        keys._check(given)
-        answer, sources, question = _text(given[answer_key]), keys._sources(given), keys._question(given)
+        keys.check(given)
+        answer, sources, question = _text(given[answer_key]), keys.sources(given), keys.question(given)
         score, comment = judge_answer(keys.attributor, question, answer, sources, measure)
         return {"key": measure, "score": score, "comment": comment}
 
