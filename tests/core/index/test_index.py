@@ -221,6 +221,12 @@ def test_what_comes_back_is_the_callers_to_change(index: TokenIndex) -> None:
     assert len(index.search("text", filter={"list": 3})) == 0
 
 
+def test_all_names_can_be_imported_whatever_engine_is_missing() -> None:
+    found: dict[str, Any] = {}
+    exec("from latelens.index import *", found)
+    assert {"Chunk", "ExactIndex", "TwoStage"} <= found.keys()
+
+
 def test_every_index_follows_the_protocol(index: TokenIndex) -> None:
     assert isinstance(index, Index)
 
