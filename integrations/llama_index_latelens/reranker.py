@@ -75,7 +75,8 @@ class LateInteractionRerank(BaseNodePostprocessor):
     metadata_mode
         Metadata to read before each text, as lines ``title: Louvre``: it counts in the score. ``MetadataMode.EMBED``
         and ``LLM`` leave out what the node excludes there. Evidence stays in the bare text; what matched in metadata
-        stands under ``"in_metadata"``, with its key.
+        stands under ``"in_metadata"``, with its key. None by default: titles change nothing on average (SQuAD: nDCG@10
+        +.004, within chance), and much for questions whose words stand in the title alone (+.23).
     """
 
     model: Any = DEFAULT_MODEL
