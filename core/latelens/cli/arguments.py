@@ -43,6 +43,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parsed = parser.parse_intermixed_args(arguments)
     if not is_visible(parsed.question):
         parser.error("the question is empty; put it first, in quotes")
+    if parsed.model is not None and not parsed.model.strip():  # of a shell's variable that is not set
+        parser.error("argument --model: the name is empty; leave the option out for the model that is installed")
     if os.path.lexists(parsed.question) and not any(map(os.path.lexists, parsed.files)):
         parser.error(f"the question comes first, then the files; {parsed.question!r} is a file")
     for option in ("html", "plot", "pdf"):

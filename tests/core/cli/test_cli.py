@@ -119,6 +119,7 @@ def test_nothing_found_is_status_1(notes, capsys):
         (["q", "notes.md", "--top", "0"], "must be a whole number from 1, got '0'"),
         (["q", "notes.md", "--min-score", "nan"], "must be a number, got 'nan'"),
         (["q", "notes.md", "--min-relevance", "2"], "must be between 0 and 1, got '2'"),
+        (["q", "notes.md", "--model", ""], "argument --model: the name is empty; leave the option out"),
         (["q", "notes.md", "--encoding", "hex"], "Python knows no encoding 'hex'"),
         (["q", "notes.md", "--cache", "notes.md"], "path must name a folder, but 'notes.md' is a file"),
         (["q", "notes.md", "--html", "no/report.html"], "there is no folder 'no'"),
