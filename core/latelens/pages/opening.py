@@ -16,6 +16,7 @@ import numpy as np
 from latelens.pages import pdfium, pictures
 from latelens.pages.characters import assemble, boxes_of, lines_of
 from latelens.pages.geometry import Frame
+from latelens.pages.labels import has_sound_labels
 from latelens.pages.page import Page
 from latelens.pages.words import WordReader, from_words, read_words
 from latelens.paths import checked_file
@@ -93,10 +94,14 @@ class Pages(Sequence[Page]):
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """What the file calls its pages; their numbers where it does not."""
-        if not self.is_pdf:
+        if not self._labelled:
             return tuple(str(i + 1) for i in range(len(self)))
         with self._said(), pdfium.opened(self._file(), self._password) as document:
             return tuple(pdfium.page_label(document, i) for i in range(len(self)))
+
+    @cached_property
+    def _labelled(self) -> bool:
+        return self.is_pdf and has_sound_labels(self._file(), self._password)
 
     def draw(self, number: int, dpi: int | None) -> Image:
         """What `Page.image` returns."""
@@ -131,7 +136,7 @@ class Pages(Sequence[Page]):
             return [(i, str(i + 1), frame, None) for i, frame in zip(numbers, frames, strict=True)]
         with pdfium.opened(self._file(), self._password) as document:
             layers = [pdfium.read_layer(document, i) for i in numbers]
-            labels = [pdfium.page_label(document, i) for i in numbers]
+            labels = [pdfium.page_label(document, i) if self._labelled else str(i + 1) for i in numbers]
         return [(i, label, layer.frame, layer) for i, label, layer in zip(numbers, labels, layers, strict=True)]
 
     def _page(self, i: int, label: str, frame: Frame, layer: pdfium.Layer | None) -> Page:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import time
 
 import numpy as np
 import pytest
-from made_pdfs import column, made_pdf
+from made_layouts import form
+from made_pdfs import column, made_pdf, written
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
-from pypdf.generic import DictionaryObject, NameObject, TextStringObject
+from pypdf.generic import (
+    ArrayObject,
+    DictionaryObject,
+    IndirectObject,
+    NameObject,
+    StreamObject,
+    TextStringObject,
+)
 
 from latelens.pages import locate, open_pages
 from latelens.pages.marking import PdfMark, write_marks
@@ -109,6 +118,95 @@ def test_a_page_tree_in_a_circle_ends(tmp_path):
     started = time.monotonic()
     check(tmp_path / "circle.pdf", tmp_path / "marked.pdf")
     assert time.monotonic() - started < 20
+
+
+def looped(kind: str) -> bytes:
+    """A PDF one of whose trees leads back to itself."""
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(made_pdf(column(TEXT, width=40)))))
+    root, page = writer._root_object, writer.pages[0]
+    node = DictionaryObject()
+    itself = writer._add_object(node)
+    node[NameObject("/Kids")] = ArrayObject([itself])
+    if kind == "labels":
+        root[NameObject("/PageLabels")] = itself
+    elif kind == "form":
+        node.update({NameObject("/Parent"): itself, NameObject("/FT"): NameObject("/Tx")})
+        node.update({NameObject("/Subtype"): NameObject("/Widget"), NameObject("/Rect"): page.mediabox})
+        page[NameObject("/Annots")] = ArrayObject([itself])
+        root[NameObject("/AcroForm")] = DictionaryObject({NameObject("/Fields"): ArrayObject([itself])})
+    elif kind == "outline":
+        writer.add_outline_item(title="a", page_number=0)
+        first = root["/Outlines"]["/First"]
+        first[NameObject("/Next")] = root["/Outlines"].raw_get("/First")
+    else:
+        picture = StreamObject()
+        picture.update({NameObject("/Subtype"): NameObject("/Form"), NameObject("/BBox"): page.mediabox})
+        resources = DictionaryObject({NameObject("/XObject"): DictionaryObject()})
+        resources["/XObject"][NameObject("/X")] = writer._add_object(picture)
+        picture[NameObject("/Resources")] = resources
+        picture.set_data(b"/X Do")
+        page["/Resources"][NameObject("/XObject")] = resources["/XObject"]
+        redraw(writer, page.get_contents().get_data() + b" /X Do")
+    return written(writer)
+
+
+def redraw(writer: PdfWriter, commands: bytes) -> None:
+    """Let the first page be drawn by other commands."""
+    stream = StreamObject()
+    stream.set_data(commands)
+    writer.pages[0][NameObject("/Contents")] = writer._add_object(stream.flate_encode())
+
+
+@pytest.mark.parametrize("kind", ["labels", "form", "outline", "picture"])
+def test_what_leads_back_to_itself_ends(tmp_path, kind):
+    path = tmp_path / "loop.pdf"
+    path.write_bytes(looped(kind))
+    pages = open_pages(path)  # PDFium overflows its stack on a circle of labels
+    assert pages[0].text.replace("\n", " ") == TEXT
+    assert pages.labels == ("1",)
+    assert check(path, tmp_path / "marked.pdf") == ("refused" if kind == "outline" else "read")
+
+
+def test_references_to_anything_are_refused_or_read(tmp_path):
+    data = form(3).data
+    for seed in range(40):
+        chance, writer = random.Random(seed), PdfWriter(clone_from=PdfReader(io.BytesIO(data)))
+        objects = [found for found in writer._objects if found is not None]
+        tables = [found for found in objects if isinstance(found, dict)]
+        references = [(one, key) for one in tables for key in one if isinstance(one.raw_get(key), IndirectObject)]
+        one, key = chance.choice(references)
+        one[key] = chance.choice(objects).indirect_reference
+        path = tmp_path / f"wild{seed}.pdf"
+        path.write_bytes(written(writer))
+        check(path, tmp_path / "marked.pdf")
+
+
+def test_a_table_of_objects_that_is_wrong_is_no_obstacle(tmp_path):
+    data = made_pdf(column(TEXT, width=40))
+    elsewhere = re.sub(rb"startxref\s+\d+", b"startxref\n999999999", data)
+    shifted = re.sub(rb"\n(\d{10}) 00000 n", lambda found: b"\n%010d 00000 n" % (int(found[1]) + 7), data)
+    for broken in (elsewhere, shifted):
+        path = tmp_path / "broken.pdf"
+        path.write_bytes(broken)
+        assert open_pages(path)[0].text.replace("\n", " ") == TEXT
+        check(path, tmp_path / "marked.pdf")
+    path.write_bytes(data[: data.rindex(b"xref\n0 ")])
+    with pytest.raises(ValueError, match=r"broken\.pdf: is no readable PDF"):
+        open_pages(path)
+
+
+def test_a_million_words_on_a_page_are_read_in_part(tmp_path):
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(made_pdf([("x", 1, 1)], size=(14400, 14400)))))
+    line = b"1 0 0 1 %d %d Tm (pump valve filter gasket lamp cover line bar tank cell ) Tj "
+    drawn = b"".join(line % (20 + 100 * (i % 140), 14300 - 19 * (i // 140)) for i in range(100_000))
+    redraw(writer, b"BT /F1 2 Tf " + drawn + b"ET")
+    writer.write(tmp_path / "million.pdf")
+    started = time.process_time()
+    page = open_pages(tmp_path / "million.pdf")[0]
+    assert (page.complete, len(page.text) <= 200_000) == (False, True)
+    assert len(page.words) > 30_000
+    assert locate([page], "None of these words stands on the page anywhere at all.") is None
+    assert time.process_time() - started < 30
 
 
 def test_scripts_and_embedded_files_are_neither_run_nor_read_and_stay(tmp_path):
