@@ -55,7 +55,7 @@ def main_script(text: str) -> str:
     ('Chinese characters', 'Cyrillic', 'symbols')
     """
     letters = [letter for letter in "".join(_NOT_ASCII.findall(text)) or text if letter.isalpha()]
-    names = Counter(unicodedata.name(letter, "UNNAMED letters").partition(" ")[0] for letter in letters)
+    names = Counter(unicodedata.name(letter, "symbols").partition(" ")[0] for letter in letters)
     name = names.most_common(1)[0][0] if names else "symbols"
     return "Chinese characters" if name == "CJK" else name.title() if name.isupper() else name
 
