@@ -35,6 +35,7 @@ def unread_share(text: str, tokens: Sequence[str], spans: NDArray[np.int32]) -> 
     letters = not text.isascii() and any(map(str.isalpha, "".join(_NOT_ASCII.findall(text))))
     if not unknown and not letters:
         return 0.0
+    spans = np.clip(spans, -1, len(text))  # rows that were read from a damaged file may lie anywhere
     held = _marked(text, spans[spans[:, 0] >= 0])
     lost = np.zeros(len(spans), dtype=np.bool_)
     if unknown:  # a text may hold the very words "[UNK]"
@@ -70,7 +71,7 @@ def _spelled_out(text: str, tokens: Sequence[str], spans: NDArray[np.int32]) -> 
     same = np.zeros(len(spans), dtype=np.bool_)
     same[1:] = (spans[1:] == spans[:-1]).all(axis=1) & (spans[1:, 0] >= 0)
     for i in np.flatnonzero(same).tolist():
-        same[i] = text[spans[i, 0]].isalpha()
+        same[i] = text[spans[i, 0] : spans[i, 0] + 1].isalpha()
     same[:-1] |= same[1:]
     result: NDArray[np.bool_] = (in_word[spans[:, 0]] & alone) | same
     return result

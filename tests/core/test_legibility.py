@@ -68,6 +68,11 @@ def test_a_text_that_is_not_read_is_not_complete_also_if_it_was_stored_as_comple
     assert not replace(rows("dog", ("dog", 0, 3)), complete=False).complete
 
 
+def test_places_outside_of_the_text_are_no_characters():
+    assert share("кот", ("к", 0, 1), ("а", 7, 9), ("б", 7, 9)) == 1
+    assert share("", ("к", 5, 9)) == 0
+
+
 def test_the_script_is_the_one_of_most_letters():
     assert main_script("Panthers καλημέρα") == "Greek"
     assert main_script("ไทย") == "Thai"
