@@ -67,7 +67,7 @@ class Hybrid:
 
 
 @dataclass(frozen=True)
-class Found:
+class Weighed:
     """A hit with what either search makes of it, 0 to 1; `words` says the words' score under their name."""
 
     maxsim: Hit
@@ -84,14 +84,14 @@ class Found:
         return replace(self.maxsim, stages={**self.maxsim.stages, **self.words, "hybrid": self.sum(weight)})
 
 
-def in_order(found: Sequence[Found], weight: float) -> list[Found]:
+def in_order(found: Sequence[Weighed], weight: float) -> list[Weighed]:
     """By the weighted sum; equal ones by MaxSim."""
     return sorted(found, key=lambda one: (-one.sum(weight), -one.maxsim.score))
 
 
 def found_by_both(
     index: Index, words: FirstStage, queries: Sequence[str], candidates: int, filter: Filter | None = None
-) -> list[list[Found]]:
+) -> list[list[Weighed]]:
     """What the index and the words find for each query, in no particular order."""
     calibration = getattr(index.encoder, "calibration", None)
     if calibration is None:
@@ -105,7 +105,7 @@ def found_by_both(
         best = max(by_words.values(), default=0.0) or 1.0
         found.append(
             [
-                Found(
+                Weighed(
                     hit,
                     relevance(hit.explanation, calibration) or 0.0,
                     by_words.get(hit.chunk.id, 0.0) / best,
