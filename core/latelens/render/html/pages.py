@@ -13,6 +13,7 @@ import numpy as np
 from latelens.explanation.results import Ranked
 from latelens.pages.page import Page
 from latelens.pages.rows import TextOnPage, lay
+from latelens.patches import PatchGrid
 from latelens.refusals import check_is, check_several, check_texts
 from latelens.render.html.escaping import as_script_json, escape
 from latelens.render.html.page import resource, whole_page, write_page
@@ -25,6 +26,11 @@ _MOST = 8
 _LEGEND = (
     "Marked: evidence. Shaded, once a word of the query is chosen above: similarity of the page's words with it, on "
     "one scale; it is not the score. Framed: its best match."
+)
+
+_CELLS_LEGEND = (
+    "Marked: regions that answer. Shaded, once a word of the query is chosen above: similarity of the page's cells "
+    "with it, on one scale; it is not the score. Framed: its best match, unless that lies off the page."
 )
 
 
@@ -130,13 +136,14 @@ def _piece(views: Sequence[_View]) -> str:
     lines = ledger(views[0].item.explanation)
     laid = [lay(view.page, view.item.explanation.document.text) for view in views[:_MOST]]
     told = {"top": top_similarity(query), "pages": [_words(v.item, t) for v, t in zip(views, laid, strict=False)]}
+    images = any(view.item.explanation.document.page is not None for view in views)
     more = f"<p>{len(views) - _MOST} more pages are not drawn.</p>" if len(views) > _MOST else ""
     parts = (
         '<section class="latelens ll-onpages" aria-label="Evidence on its pages">',
         f"<style>{resource('report.css')}{resource('pages.css')}</style>",
         f'<p class="ll-query" dir="auto">{escape(query.text)}</p>',
         _buttons(lines),
-        f'<p class="ll-legend">{_LEGEND}</p>',
+        f'<p class="ll-legend">{_CELLS_LEGEND if images else _LEGEND}</p>',
         *(_article(view, text) for view, text in zip(views, laid, strict=False)),
         more,
         f'<script type="application/json">{as_script_json(told)}</script>',
@@ -158,6 +165,8 @@ def _buttons(lines: Sequence[LedgerLine]) -> str:
 
 def _words(item: Ranked, text: TextOnPage) -> dict[str, Any]:
     """For a browser: the boxes of the document's words, what each matches, and where the best matches are."""
+    if item.explanation.document.page is not None:
+        return _cells(item, item.explanation.document.page)
     heat = document_heat(item.explanation, ledger(item.explanation))
     boxes = [
         [word, *in_parts(box)]
@@ -171,9 +180,28 @@ def _words(item: Ranked, text: TextOnPage) -> dict[str, Any]:
     }
 
 
+def _cells(item: Ranked, patches: PatchGrid) -> dict[str, Any]:
+    """The same of a page image: cells of the finest grid, and coarser ones that won, which are framed alone."""
+    lines, grids = ledger(item.explanation), patches.grid_of(slice(None))
+    won = [sorted({match.document_row for match in line.matches}) for line in lines]
+    coarse = {row for found in won for row in found if grids[row] > 0}
+    rows = [*np.flatnonzero((grids == 0) & patches.on_page).tolist(), *sorted(coarse)]
+    place = {row: i for i, row in enumerate(rows)}
+    asked = [[match.query_row for match in line.matches] for line in lines]
+    best = np.stack([item.explanation.similarity[each].max(axis=0)[rows] for each in asked])  # (lines, cells)
+    best[:, len(rows) - len(coarse) :] = 0
+    boxes = [(left, top, right, bottom) for left, top, right, bottom in patches.boxes(rows).tolist()]
+    return {
+        "boxes": [[i, *in_parts(box)] for i, box in enumerate(boxes)],
+        "heat": np.rint(100 * best).astype(int).tolist(),
+        "won": [[place[row] for row in found if row in place] for found in won],
+    }
+
+
 def _article(view: _View, text: TextOnPage) -> str:
     picture = draw(view.page)
     evidence = [(span.text, text.boxes_of(span.start, span.end)) for span in view.item.evidence]
+    evidence += [(region.words or "region", (region.box,)) for region in view.item.regions]
     marks = "".join(mark(box, said) for said, boxes in evidence for box in boxes)
     cuts = "".join(cutting(picture, view.page, said, boxes) for said, boxes in evidence if boxes)
     lost = sum(not boxes for _, boxes in evidence)
