@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable, run_in_executor
 from pydantic import ConfigDict, Field, field_serializer, field_validator
 
-from langchain_latelens.chain_stream import Passage
+from langchain_latelens.chain_stream import StreamedAnswer
 from langchain_latelens.citations import Citing, cite
 from langchain_latelens.fields import written_fields
 from langchain_latelens.sources import conversation_sources, question_in, read_against, to_sources
@@ -127,22 +127,22 @@ class AttachCitations(RunnableSerializable[dict[str, Any], dict[str, Any]]):
             yield chunk
 
     def _passed_on(self, chunks: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        passage = Passage(self)
+        answer = StreamedAnswer(self)
         for chunk in chunks:
-            if piece := passage.take(chunk):
+            if piece := answer.take(chunk):
                 yield piece
-            if cited := passage.cite():
+            if cited := answer.cite():
                 yield cited
-        yield passage.end()
+        yield answer.end()
 
     async def _apassed_on(self, chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-        passage = Passage(self)
+        answer = StreamedAnswer(self)
         async for chunk in chunks:
-            if piece := passage.take(chunk):
+            if piece := answer.take(chunk):
                 yield piece
-            if cited := await run_in_executor(None, passage.cite):
+            if cited := await run_in_executor(None, answer.cite):
                 yield cited
-        yield await run_in_executor(None, passage.end)
+        yield await run_in_executor(None, answer.end)
 
     def _cited(self, given: dict[str, Any]) -> dict[str, Any]:
         self.check(given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
@@ -20,20 +20,47 @@ from langchain_latelens.annotations import (
     standard_blocks,
     text_runs,
 )
-from langchain_latelens.citations import find_citations
+from langchain_latelens.citations import Citing, find_citations
 from langchain_latelens.stored_attribution import record, scores_of
-from latelens.attribution.citations import Attribution, Claim
+from latelens.attribution.citations import Attribution, Claim, Source
+from latelens.attribution.mark_checks import Handling
 from latelens.bridge.metadata import KEY
 from latelens.bridge.streams import AttributedRuns, Piece
 
-if TYPE_CHECKING:
-    from langchain_latelens.chain import AttachCitations
+
+class Attaching(Protocol):
+    """What a stream needs of `AttachCitations`."""
+
+    answer_key: str
+    sources_key: str
+    question_key: str | None
+    attributor: Any
+    metadata_keys: Sequence[str]
+    marks: Handling | None
+
+    def check(self, given: Any) -> None:
+        """Refuse what holds no answer."""
+
+    def cite(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What the citations change in a chain's output."""
+
+    def citing(self, given: Mapping[str, Any], sources: Sequence[Source], question: str | None) -> Citing:
+        """How an answer from these sources is cited."""
+
+    def sources(self, given: Mapping[str, Any]) -> list[Source]:
+        """What an answer rests on."""
+
+    def question(self, given: Mapping[str, Any]) -> str | None:
+        """What the user asked."""
+
+    def question_keys(self) -> list[str]:
+        """Where the question may be."""
 
 
-class Passage:
+class StreamedAnswer:
     """A stream on its way through `AttachCitations`."""
 
-    def __init__(self, attach: AttachCitations) -> None:
+    def __init__(self, attach: Attaching) -> None:
         self._attach = attach
         self._given = AddableDict()  # the chain's output but for a streamed answer; of the rest, only the keys matter
         self._as_written: list[AIMessageChunk] = []

@@ -152,7 +152,7 @@ def cite(message: AIMessage | str, sources: Sequence[Source], citing: Citing) ->
 
 
 @dataclass(frozen=True)
-class Finding:
+class FoundCitations:
     """What was found for an answer: its attribution once the edits of its marks are made, and the marks' worth."""
 
     attribution: Attribution
@@ -160,10 +160,10 @@ class Finding:
     marks: tuple[CheckedMark, ...] | None = None
 
 
-def find_citations(parts: Sequence[Attribution], citing: Citing) -> Finding:
+def find_citations(parts: Sequence[Attribution], citing: Citing) -> FoundCitations:
     """One attribution of an answer whose texts were attributed apart, so that no claim goes across two of them."""
     if citing.marks is None:
-        return Finding(joined(parts))
+        return FoundCitations(joined(parts))
     handled, edits, marks = [], list[Edit](), list[CheckedMark]()
     start = claims = 0
     for part in parts:
@@ -172,7 +172,7 @@ def find_citations(parts: Sequence[Attribution], citing: Citing) -> Finding:
         edits += [edit.moved(start) for edit in own]
         marks += [each.moved(start, claims) for each in checked]
         start, claims = start + len(part.answer), claims + len(part.claims)
-    return Finding(joined(handled), tuple(edits), tuple(marks))
+    return FoundCitations(joined(handled), tuple(edits), tuple(marks))
 
 
 def joined(parts: Sequence[Attribution]) -> Attribution:

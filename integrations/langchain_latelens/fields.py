@@ -10,7 +10,8 @@ from latelens.attribution.answer import check_question
 from latelens.attribution.citations import Attribution
 from latelens.bridge.arguments import listed
 from latelens.bridge.attributor import Attributor, chosen
-from latelens.bridge.fields import attribute_fields, fields_from_json, fields_json
+from latelens.bridge.fields import attribute_fields
+from latelens.interchange.fields import fields_from_json, fields_json
 
 
 def cite_fields(

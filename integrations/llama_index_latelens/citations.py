@@ -16,10 +16,11 @@ from latelens.attribution.answer import check_question
 from latelens.attribution.mark_checks import Handling
 from latelens.bridge.arguments import check_type, listed
 from latelens.bridge.attributor import Attributor, chosen
-from latelens.bridge.fields import attribute_fields, fields_from_json
+from latelens.bridge.fields import attribute_fields
 from latelens.bridge.marks import check_handling, marks_from_json
 from latelens.bridge.metadata import KEY
 from latelens.interchange import from_json
+from latelens.interchange.fields import fields_from_json
 from latelens.interchange.stand_ins import fits
 from llama_index_latelens.blocks import bare
 from llama_index_latelens.citing import Answered, Citing, Streamed, cite

@@ -18,10 +18,11 @@ from latelens.attribution import AnswerStream, Attribution, CheckedMark
 from latelens.attribution.edits import Edit
 from latelens.attribution.mark_checks import Handling
 from latelens.bridge.attributor import Attributor
-from latelens.bridge.fields import attribute_fields, fields_json
+from latelens.bridge.fields import attribute_fields
 from latelens.bridge.marks import MarkReading, handle_marks, marks_json, numbered_sources
 from latelens.bridge.metadata import KEY
 from latelens.interchange import to_json
+from latelens.interchange.fields import fields_json
 from latelens.refusals import described
 from llama_index_latelens.blocks import bare, citation_blocks, edit_blocks
 from llama_index_latelens.sources import EvidenceCollector, SourceLike, to_sources

@@ -8,11 +8,6 @@ from typing import Any
 
 from latelens.attribution.citations import Attribution, Source
 from latelens.bridge.attributor import Attributor
-from latelens.interchange import from_json, to_json
-
-VERSION = 1
-
-_SHARED = ("version", "sources", "model", "verifier")
 
 
 def text_fields(answer: Any) -> dict[str, str]:
@@ -45,32 +40,6 @@ def attribute_fields(
 ) -> dict[str, Attribution]:
     """Each text field's attribution to the sources, by its path such as ``author.name`` or ``items[2].text``."""
     return {path: attributor(text, sources, question=question) for path, text in text_fields(answer).items()}
-
-
-def fields_json(found: Mapping[str, Attribution]) -> dict[str, Any]:
-    """Attributions of fields to the same sources as small JSON, without the sources' texts."""
-    written = {path: to_json(attribution, source_texts=False) for path, attribution in found.items()}
-    sources: list[dict[str, Any]] = []
-    for one in written.values():
-        sources = sources or one["sources"]
-        for known, source in zip(sources, one["sources"], strict=True):
-            if shown := {**known.get("shown", {}), **source.get("shown", {})}:
-                known["shown"] = shown
-    fields = {path: {key: one[key] for key in one if key not in _SHARED} for path, one in written.items()}
-    one = next(iter(written.values()), {"model": None, "verifier": None})
-    return {
-        "version": VERSION,
-        "fields": fields,
-        "sources": sources,
-        "model": one["model"],
-        "verifier": one["verifier"],
-    }
-
-
-def fields_from_json(written: Mapping[str, Any], sources: Sequence[Source] | None = None) -> dict[str, Attribution]:
-    """What `fields_json` wrote; without `sources`, each holds what was cited from it and blanks elsewhere."""
-    shared = {key: written[key] for key in _SHARED}
-    return {path: from_json({**shared, **one}, sources) for path, one in written["fields"].items()}
 
 
 def _is_object(value: Any) -> bool:

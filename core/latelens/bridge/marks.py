@@ -45,8 +45,9 @@ def numbered_sources(told: Iterable[str], sources: Sequence[Source]) -> dict[int
     Those are of the numbered quotes in what tools `told` it; of two quotes with one number the later counts. Where
     there are none, of the labels "Source 2:" that all sources open with, else of their order, from 1.
 
-    >>> numbered_sources(['[7] "They eat much bark." (Elephants)'], [Source("They eat much bark. They sleep.")])
-    {7: Source(text='They eat much bark.', id=None, title='Elephants', url=None, start=None, shown={}, file=None)}
+    >>> found = numbered_sources(['[7] "They eat much bark." (Elephants)'], [Source("They eat much bark. They sleep.")])
+    >>> [(number, source.text, source.title) for number, source in found.items()]
+    [(7, 'They eat much bark.', 'Elephants')]
     """
     quotes = {number: quote for text in told for number, quote in read_quotes(text).items()}
     if quotes:
