@@ -4,10 +4,9 @@ python tests/benchmarks/attribution_squad.py FOLDER [--limit 400] [--foreign 19]
 
 FOLDER is SQuAD's development set as `latelens.evaluation.data` reads it. A question that asks for its subject or
 complement becomes a statement when the answer takes the place of the question word: "Who designed it?", "Ada", "Ada
-designed it." Other questions, which need another order of words or another form of the verb, are left out. Each
-statement meets its paragraph, without the question, and then among foreign paragraphs. The same statement with the
-answer to another question of the paragraph is counted beside it. Only questions whose id's sha1 begins with 8 to f
-("report").
+designed it." Other questions, which need another order of words or form of the verb, are left out. Each statement meets
+its paragraph, without the question, and then among foreign paragraphs. The same statement with the answer to another
+question of the paragraph is counted beside it. Only questions whose id's sha1 begins with 8 to f ("report").
 """
 
 from __future__ import annotations

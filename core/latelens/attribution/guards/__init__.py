@@ -7,8 +7,9 @@ the rules were made), changed numbers are flagged in 97 of 100 cases, names in 9
 claims that annotators call attributable are flagged, too, 8 where the question is known.
 
 What passes: a value that stands in the evidence in another role ("12 vowels", with 12 consonants there), opposites
-("rose" for "fell"), a wrong single name that begins a table's cell or a label. What is flagged without need: inexact
-conversions (pounds and kilograms), rounding that is not said ("about"), a name in another language.
+("rose" for "fell"), a long name with one letter more or less ("Johnson", "Johnston"), a wrong single name that begins
+a table's cell or a label. What is flagged without need: inexact conversions (pounds and kilograms), rounding that is
+not said ("about"), a name in another language.
 Number words are English; negators also German, French, Spanish, Italian, Portuguese and Dutch; names need a script
 with capitals.
 """
