@@ -24,7 +24,8 @@ def has_sound_labels(data: Path | bytes, password: str | None) -> bool:
     logger.setLevel(logging.CRITICAL)  # PDFium says what is wrong with a file, where it matters
     try:
         with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
-            return _ends(PdfReader(file, password=password).trailer["/Root"].get("/PageLabels"))
+            root: Any = PdfReader(file, password=password).trailer["/Root"]
+            return _ends(root.get("/PageLabels"))
     except OSError:
         raise
     except Exception:  # a damaged file can break pypdf anywhere
@@ -40,7 +41,7 @@ def _ends(root: Any) -> bool:
         node, depth = left.pop()
         node = node.get_object() if node is not None else None
         nodes += 1
-        if not hasattr(node, "get") or depth > _DEEPEST or nodes > _MOST_NODES:
+        if not isinstance(node, dict) or depth > _DEEPEST or nodes > _MOST_NODES:
             return False
         kids = node.get("/Kids")
         left += [(kid, depth + 1) for kid in (kids.get_object() if kids is not None else ())]
