@@ -443,7 +443,7 @@ def test_arguments_that_make_no_sense_are_refused(tmp_path: Path, arguments: Any
 
 @pytest.mark.parametrize("path", ["", "s3://bucket/folder", "a\0b"])
 def test_a_path_that_is_no_folder_here_is_refused(path: str) -> None:
-    with pytest.raises(ValueError, match="path must name a folder on this machine"):
+    with pytest.raises(ValueError, match="path must name a folder"):
         LanceIndex(Drawn(), path)
 
 

@@ -225,7 +225,7 @@ def test_what_is_no_page_is_refused(tmp_path):
         open_pages(tmp_path)
     with pytest.raises(FileNotFoundError):
         open_pages(tmp_path / "nothing.pdf")
-    with pytest.raises(ValueError, match="max_pixels must be at least 1"):
+    with pytest.raises(ValueError, match="max_pixels must be an int of at least 1"):
         open_pages(tmp_path / "nothing.pdf", max_pixels=0)
     with pytest.raises(ValueError, match="dpi must be"):
         open_pages(saved(tmp_path, tiny_pdf("x")))[0].image(0)
