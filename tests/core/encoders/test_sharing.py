@@ -139,7 +139,11 @@ def test_the_options_are_those_of_load_encoder():
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"dvice": "cpu"}, TypeError, r"has no option 'dvice'; choose from backend, batch_size, calibration"),
+        (
+            {"dvice": "cpu"},
+            TypeError,
+            r"has no option 'dvice'; choose from api, api_key, backend, batch_size",
+        ),
         ({"batch_size": "x"}, TypeError, "batch_size must be an int or None, got str: 'x'"),
         ({"batch_size": True}, TypeError, "batch_size must be an int or None, got bool: True"),
         ({"device": 0}, TypeError, "device must be a str such as 'cuda' or None, got int: 0"),
