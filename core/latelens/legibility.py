@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 # their words written in Cyrillic letters: with .15, .33, .48 and .89 unread, the first sentence is right for .92, .90,
 # .79 and .58 if the model chooses, for .89, .90, .89 and .92 if letters do.
 READABLE = 1 / 3
+# What letters without a name of their own, and texts without a letter, are called.
+SYMBOLS = "symbols"
 # How tokenizers write a token for what is not in their vocabulary.
 _UNKNOWN = frozenset({"[UNK]", "<unk>", "<UNK>", "<|unk|>"})
 # Where a single letter is no word. A Chinese character is one, and is read if it has a token of its own.
@@ -56,8 +58,8 @@ def main_script(text: str) -> str:
     ('Chinese characters', 'Cyrillic', 'symbols')
     """
     letters = [letter for letter in "".join(_NOT_ASCII.findall(text)) or text if letter.isalpha()]
-    names = Counter(unicodedata.name(letter, "symbols").partition(" ")[0] for letter in letters)
-    name = names.most_common(1)[0][0] if names else "symbols"
+    names = Counter(unicodedata.name(letter, SYMBOLS).partition(" ")[0] for letter in letters)
+    name = names.most_common(1)[0][0] if names else SYMBOLS
     return "Chinese characters" if name == "CJK" else name.title() if name.isupper() else name
 
 

@@ -18,7 +18,7 @@ from latelens.encoders.catalogue import list_models
 from latelens.encoders.labels import EncodedWindow, assemble, clean_surrogates
 from latelens.encoders.protocol import Encoder
 from latelens.encoders.windows import plan_windows
-from latelens.legibility import READABLE, main_script
+from latelens.legibility import READABLE, SYMBOLS, main_script
 from latelens.refusals import described, warn_caller
 from latelens.text.characters import is_visible, words
 
@@ -195,7 +195,7 @@ class TokenEncoder(ABC):
     def _warn_of_script(self, rows: TokenEmbeddings) -> None:
         """Say once for each script that this model does not read it, and which models may."""
         script = main_script(rows.text)
-        if script in self._unread:
+        if script in self._unread or script == SYMBOLS:  # no model reads a row of stars better
             return
         self._unread.add(script)
         others = [model.name for model in list_models() if model.languages != "English" and model.name != self.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from io import StringIO
 
 import pytest
@@ -119,3 +120,11 @@ def test_letters_find_the_right_chinese_sentence_as_often_as_trigrams_do(offline
 
 def trigrams(text: str) -> set[str]:
     return {text[i : i + 3] for i in range(len(text) - 2)}
+
+
+def test_a_text_of_symbols_alone_warns_of_no_script(offline):
+    offline._unread.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (thumbs,) = offline.encode_documents(["👍 👍 👍"])
+    assert not thumbs.complete
