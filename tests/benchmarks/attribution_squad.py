@@ -42,6 +42,7 @@ class Made:
     """A statement of a paragraph, and the same one with a wrong answer, where the paragraph has one."""
 
     id: str
+    question: str
     paragraph: str
     right: str
     wrong: str | None
@@ -87,12 +88,13 @@ def read_made(folder: Path, limit: int | None) -> Iterator[Made]:
         others = sorted({other for other in of_paragraph[name] if other not in answer and answer not in other})
         wrong = statement(asked[qid].strip(), random.Random(qid).choice(others)) if others else None
         count += 1
-        yield Made(qid, name, right, wrong)
+        yield Made(qid, asked[qid], name, right, wrong)
 
 
 def measure(made: Sequence[Made], texts: dict[str, str], encoder: Encoder, foreign: int) -> dict[str, dict[str, float]]:
     """Shares of statements that are flagged, with their reasons; and of labels that foreign paragraphs change."""
     alone = [attribute(one.right, [texts[one.paragraph]], encoder) for one in made]
+    told = [attribute(one.right, [texts[one.paragraph]], encoder, question=one.question) for one in made]
     wrong = [attribute(one.wrong, [texts[one.paragraph]], encoder) for one in made if one.wrong]
     names, changed, worse = sorted({one.paragraph for one in made}), 0, 0
     for one, found in zip(made, alone, strict=True):
@@ -103,6 +105,7 @@ def measure(made: Sequence[Made], texts: dict[str, str], encoder: Encoder, forei
         worse += bool(not found.flagged and among.flagged)
     return {
         "right": _flags(alone),
+        "right, the question given": _flags(told),
         "with another answer of the paragraph": _flags(wrong),
         f"label changed by {foreign} foreign paragraphs": {
             "claims": len(made), "changed": changed / len(made), "newly flagged": worse / len(made)
