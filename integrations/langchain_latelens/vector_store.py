@@ -23,6 +23,7 @@ from latelens.encoders.options import BackendName, Dtype, Engine, Speed
 from latelens.explanation.results import ExplainMode
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Index
+from latelens.refusals import check_texts
 
 _INSTEAD = "similarity_search takes the question itself, and a LateInteractionRerank reads what another store finds"
 
@@ -167,6 +168,7 @@ class LateInteractionVectorStore(VectorStore):
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """The documents with these ids that are there, as they were stored."""
+        check_texts("ids", ids)
         found = self.index.get(list(dict.fromkeys(ids)))
         return [_plain(document_of(Retrieved(chunk, 0.0, None))) for chunk in found if chunk is not None]
 

@@ -24,6 +24,7 @@ from latelens.bridge.retrieving import Retrieved, put
 from latelens.bridge.storing import Store, both, no_single_vector
 from latelens.explanation.results import ExplainMode
 from latelens.index.protocol import Chunk, Filter, Index
+from latelens.refusals import check_texts
 from llama_index_latelens.filters import to_filter
 from llama_index_latelens.nodes import node_of, scored_node, to_chunks
 
@@ -206,6 +207,8 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
 
 
 def _selected(node_ids: Sequence[str] | None, filters: MetadataFilters | None) -> Filter | None:
+    if node_ids is not None:
+        check_texts("node_ids", node_ids)
     nodes: Filter | None = None if node_ids is None else {"$id": {"$in": list(node_ids)}}
     return both(nodes, to_filter(filters))
 
