@@ -148,6 +148,7 @@ class TokenEmbeddings:
                 "check the model's weights and dtype"
             )
 
+        check_is("complete", self.complete, bool, "True or False")
         if self.complete and self.unread > READABLE:  # also for rows that were stored before this was asked
             object.__setattr__(self, "complete", False)
 

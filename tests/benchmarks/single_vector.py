@@ -74,8 +74,9 @@ def methods(
         yield name, stored.shape[1], time.perf_counter() - start, vectors @ stored.T
     if options.model.startswith("offline/"):
         from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Pooling
 
-        model = SentenceTransformer(modules=list(encoder.model), device="cpu")  # type: ignore[attr-defined]
+        model = SentenceTransformer(modules=[encoder.model[0], Pooling(384)], device="cpu")  # type: ignore[attr-defined]
         start = time.perf_counter()
         stored = model.encode(list(texts), normalize_embeddings=True)
         seconds = time.perf_counter() - start

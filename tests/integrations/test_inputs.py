@@ -97,9 +97,7 @@ def test_texts_with_embeddings_or_one_text_are_refused() -> None:
         from_texts([TEXT], DeterministicFakeEmbedding(size=8))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"texts must be a sequence of str, got one str: '.+'; put it in a list"):
         from_texts(TEXT, model=FakeEncoder())
-    with pytest.raises(
-        TypeError, match=r"texts\[0\] must be a str, got Document.*and add_documents take Documents"
-    ):
+    with pytest.raises(TypeError, match=r"texts\[0\] must be a str, got Document.*and add_documents take Documents"):
         from_texts([Document(TEXT)], model=FakeEncoder())  # type: ignore[list-item]
     with pytest.raises(TypeError, match=r"metadatas\[0\] must be a dict, got str"):
         from_texts([TEXT], ["en"], FakeEncoder())  # type: ignore[list-item]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, get_args
 
-from latelens.attribution.answer import attribute
+from latelens.attribution.answer import attribute, checked
 from latelens.attribution.citations import Attribution, Claim, Source
 from latelens.attribution.edits import Edit, edited
 from latelens.attribution.marks import WrittenMark, footnote_edits, mark_edits, read_marks
@@ -97,20 +97,20 @@ def check_marks(
         As `attribute` does, for another handling, and for numbers that are not one for each source.
     """
     check_one_of("handling", handling, HANDLINGS)
-    numbered = _numbered(sources, numbers)
+    numbered = _numbered(checked(answer, sources, encoder, 1, question, cache), numbers)
     # Each claim is compared with several choices of sources, and encoded once.
     once = CachedEncoder(encoder, EmbeddingCache())
     asked = partial(attribute, encoder=once, question=question, cache=cache, verifier=verifier)
     found = asked(answer, sources)
     marks = read_marks(answer)
     owners = _owners(answer, marks, found.claims)
-    checked: list[CheckedMark] = []
+    read: list[CheckedMark] = []
     for i in dict.fromkeys(owners):
         own = [mark for mark, owner in zip(marks, owners, strict=True) if owner == i]
-        checked += _check(own, i, found, numbered, asked)
-    checked.sort(key=lambda each: each.mark.start)
-    edits = _handled(answer, checked, handling)
-    return MarkedAnswer(edited(answer, edits), tuple(checked), found, tuple(edits))
+        read += _check(own, i, found, numbered, asked)
+    read.sort(key=lambda each: each.mark.start)
+    edits = _handled(answer, read, handling)
+    return MarkedAnswer(edited(answer, edits), tuple(read), found, tuple(edits))
 
 
 def _numbered(sources: Sequence[Source | str], numbers: Sequence[int] | None) -> list[int]:

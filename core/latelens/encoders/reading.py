@@ -195,7 +195,8 @@ class TokenEncoder(ABC):
     def _warn_of_script(self, rows: TokenEmbeddings) -> None:
         """Say once for each script that this model does not read it, and which models may."""
         script = main_script(rows.text)
-        if script in self._unread or script == SYMBOLS:  # no model reads a row of stars better
+        # No model reads a row of stars, or a word of a thousand letters, better.
+        if script in self._unread or script == SYMBOLS or rows.text.isascii():
             return
         self._unread.add(script)
         others = [model.name for model in list_models() if model.languages != "English" and model.name != self.name]

@@ -122,9 +122,9 @@ def trigrams(text: str) -> set[str]:
     return {text[i : i + 3] for i in range(len(text) - 2)}
 
 
-def test_a_text_of_symbols_alone_warns_of_no_script(offline):
+def test_symbols_and_endless_words_warn_of_no_script(offline):
     offline._unread.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (thumbs,) = offline.encode_documents(["👍 👍 👍"])
-    assert not thumbs.complete
+        found = offline.encode_documents(["👍 👍 👍", "y" * 900])
+    assert [each.complete for each in found] == [False, False]
