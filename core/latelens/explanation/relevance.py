@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,8 @@ def best_passage(explanation: Explanation) -> BestPassage:
     """
     rows = len(explanation.document)
     count = max(1, round(rows / _PASSAGE))
+    if count == 1:  # nearly every chunk
+        return BestPassage(explanation.strength, math.log(rows), 0.0)
     edges = np.linspace(0, rows, count + 1).astype(np.intp)
     strengths = explanation.strengths_between(edges)
     best = int(strengths.argmax())
