@@ -82,9 +82,7 @@ class PooledSpans:
 
     def moved(self, by: int) -> PooledSpans:
         """The same tokens in a longer or shorter text: its characters begin `by` later; none where that is before 0."""
-        there = (self.spans[:, :1] >= 0) & (self.spans[:, :1] + by >= 0)
-        spans = np.where(there, self.spans + by, np.int32(-1)).astype(np.int32)
-        return PooledSpans(spans, self.starts)
+        return PooledSpans(moved(self.spans, by), self.starts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +199,12 @@ class TokenEmbeddings:
                 f"rows with a cell are those of kind PATCH, but row {row} has cell {int(page.cells[row])} and kind "
                 f"{TokenKind(int(self.kinds[row])).name}"
             )
+
+
+def moved(spans: NDArray[np.int32], by: int) -> NDArray[np.int32]:
+    """Spans, (n, 2), in a longer or shorter text: its characters begin `by` later; (-1, -1) where that is before 0."""
+    there = (spans[:, :1] >= 0) & (spans[:, :1] + by >= 0)
+    return np.where(there, spans + by, np.int32(-1)).astype(np.int32)
 
 
 def _check(name: str, array: NDArray[Any], dtype: Any, shape: tuple[int | None, ...]) -> None:

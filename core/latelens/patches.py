@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.refusals import check_count
+
 # Of a page: what rounding may leave of a cell that lies beside it.
 _SLIVER = 1e-9
 
@@ -33,9 +35,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         for name in ("n_cols", "n_rows"):
-            count = getattr(self, name)
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise ValueError(f"a grid's {name} must be an int of at least 1, got {count!r}")
+            check_count(f"a grid's {name}", getattr(self, name))
         for name in ("width", "height"):
             extent = getattr(self, name)
             if not (math.isfinite(extent) and extent > 0):

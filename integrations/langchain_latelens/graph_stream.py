@@ -80,6 +80,8 @@ class _Written:
                 self._text += block["text"]
             self._begins = not is_text(block)
         claims = self._runs.read(pieces)
+        if not claims:
+            return
         whole = [{"type": "text", "text": self._text}]
         # Numbered on from the claims that were sent.
         (found,) = annotate(whole, self._runs.with_claims(claims), withdrawn=self._claims)

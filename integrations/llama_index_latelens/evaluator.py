@@ -12,10 +12,10 @@ from llama_index.core.evaluation import BaseEvaluator, EvaluationResult
 from llama_index.core.prompts.mixin import PromptDictType
 from llama_index.core.schema import MetadataMode
 
-from latelens import refusals
 from latelens.bridge.arguments import check_type
 from latelens.bridge.attributor import Attributor, chosen
 from latelens.bridge.judging import Measure, check_measure, judge_answer
+from latelens.refusals import check_number
 from llama_index_latelens.citations import read_attribution
 from llama_index_latelens.sources import SourceLike, to_sources
 
@@ -52,7 +52,7 @@ class AttributionEvaluator(BaseEvaluator):
         metadata_mode: MetadataMode = MetadataMode.LLM,
     ) -> None:
         check_measure(measure)
-        refusals.check_number("threshold", threshold, 0, 1)
+        check_number("threshold", threshold, 0, 1)
         self._attributor, self._measure, self._threshold = chosen(attributor), measure, threshold
         self._metadata_mode = MetadataMode(metadata_mode)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 from llama_index.core.bridge.pydantic import PrivateAttr
@@ -23,6 +22,7 @@ from latelens.bridge.parents import NODE_KEY
 from latelens.bridge.retrieving import Retrieved, put
 from latelens.bridge.storing import Store, both, no_single_vector
 from latelens.explanation.results import ExplainMode
+from latelens.index.batches import batches
 from latelens.index.protocol import Chunk, Filter, Index
 from latelens.refusals import check_texts
 from llama_index_latelens.filters import to_filter
@@ -201,8 +201,7 @@ class LateInteractionVectorStore(BasePydanticVectorStore):
         return None if kinds and set(kinds) <= _TEXTLESS else query.node_ids
 
     def _delete(self, filter: Filter | None) -> None:
-        ids = iter(list(self.index.ids(filter)))
-        while some := list(islice(ids, _DELETED)):
+        for some in batches(list(self.index.ids(filter)), _DELETED):
             self.index.delete(some)
 
 

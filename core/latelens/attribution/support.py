@@ -85,8 +85,8 @@ def _support(claim: TokenEmbeddings, best: Floats, floors: Floats, pool: Sentenc
         return Support(0.0, (), ())
     clear = (best - floors) / np.maximum(1 - floors, 1e-6)
     words = weigh(claim.text, asked, said)
-    backed, displaced = back(words, _by_word(clear[asked.rows], asked), pool)
-    matched = _by_word(best[asked.rows], asked)  # (words, sentences)
+    backed, displaced = back(words, asked.mean_of_rows(clear[asked.rows]), pool)
+    matched = asked.mean_of_rows(best[asked.rows])  # (words, sentences)
     gained, _ = _choose(backed, words, pool.sources, int((words.weights @ backed).argmax()), _ENOUGH)
     found = np.where(words.figures[:, None], backed, matched)
     first = int(((asked.weights * _rarity(asked, pool) * np.where(words.small, SMALL, 1)) @ found).argmax())
@@ -103,12 +103,6 @@ def _support(claim: TokenEmbeddings, best: Floats, floors: Floats, pool: Sentenc
         absent=float(words.weights @ (lost | (unbacked & words.negators))),
         displaced=displaced,
     )
-
-
-def _by_word(values: Floats, asked: QueryWords) -> Floats:
-    """Mean over the rows of each word, (words, ...)."""
-    means: Floats = np.add.reduceat(values, asked.starts, axis=0) / asked.counts[:, None]
-    return means
 
 
 def _whole(clear: Floats, pool: SentencePool) -> float:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast, get_args
 
-from latelens import refusals
-from latelens.refusals import described
+from latelens.refusals import check_is, described
 
 Item = TypeVar("Item")
 
@@ -58,7 +57,7 @@ def _checked(name: str, item: Any, kind: type[Item] | tuple[type[Item], ...], wr
 
 def check_type(name: str, value: object, kind: type[Any] | tuple[type[Any], ...], *, instead: str = "") -> None:
     """Refuse what is of another type; `instead` says what to write."""
-    refusals.check_is(name, value, kind, f"a {_named(kind)}", instead=instead)
+    check_is(name, value, kind, f"a {_named(kind)}", instead=instead)
 
 
 def check_name(name: str, value: object) -> None:
@@ -70,7 +69,7 @@ def check_name(name: str, value: object) -> None:
 
 def check_flag(name: str, value: object) -> None:
     """Refuse what is neither True nor False."""
-    refusals.check_is(name, value, bool, "True or False")
+    check_is(name, value, bool, "True or False")
 
 
 def _named(kind: type[Any] | tuple[type[Any], ...]) -> str:

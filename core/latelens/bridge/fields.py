@@ -8,6 +8,7 @@ from typing import Any
 
 from latelens.attribution.citations import Attribution, Source
 from latelens.bridge.attributor import Attributor
+from latelens.refusals import described
 
 
 def text_fields(answer: Any) -> dict[str, str]:
@@ -24,9 +25,7 @@ def text_fields(answer: Any) -> dict[str, str]:
         If the answer is none of these.
     """
     if not is_structured(answer):
-        raise TypeError(
-            f"fields are of a Pydantic object, a dataclass or a dict, got {type(answer).__name__}: {answer!r:.80}"
-        )
+        raise TypeError(f"fields are of a Pydantic object, a dataclass or a dict, got {described(answer)}")
     return {path: text for path, text in _texts("", answer) if text.strip()}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from latelens.embeddings import moved
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import COVERED, Explanation
 from latelens.explanation.words import query_words
@@ -52,8 +53,7 @@ def in_bare_text(explanation: Explanation, chunk: Headed) -> Explanation:
     if not chunk.keys:
         return explanation
     rows, before = explanation.document, len(chunk.text) - len(chunk.bare)
-    inside = rows.spans[:, :1] >= before
-    spans = np.where(inside, rows.spans - np.int32(before), np.int32(-1)).astype(np.int32)
+    spans = moved(rows.spans, -before)
     behind = None if rows.pooled is None else rows.pooled.moved(-before)
     return replace(explanation, document=replace(rows, text=chunk.bare, spans=spans, pooled=behind))
 

@@ -15,6 +15,7 @@ from latelens.attribution.marks import WrittenMark
 from latelens.attribution.relocated import relocated
 from latelens.bridge.attributor import Attributor
 from latelens.bridge.quotes import read_quotes
+from latelens.refusals import check_one_of
 
 # How LlamaIndex's `CitationQueryEngine` opens its nodes.
 _LABEL = regex.compile(r"\s*Source (\d{1,3}):\s")
@@ -35,8 +36,7 @@ class MarkReading:
 
 def check_handling(marks: Any) -> None:
     """Refuse what is no way to handle marks; None leaves them unread."""
-    if marks is not None and marks not in HANDLINGS:
-        raise ValueError(f"marks must be None, 'keep', 'move', 'flag' or 'strip', got {marks!r:.80}")
+    check_one_of("marks", marks, [None, *HANDLINGS])
 
 
 def numbered_sources(told: Iterable[str], sources: Sequence[Source]) -> dict[int, Source]:

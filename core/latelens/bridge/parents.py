@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.bridge.sources import start_of
-from latelens.embeddings import PooledSpans, TokenEmbeddings
+from latelens.embeddings import PooledSpans, TokenEmbeddings, moved
 from latelens.explanation.matches import Explanation, explain
 from latelens.index.protocol import Chunk, Index
 from latelens.refusals import shown
@@ -162,8 +162,7 @@ def _spans_in(
     lines = split_sentences(text)
     offset = _locate(document, text, start)
     if offset is not None:
-        spans = np.where(read >= 0, read + np.int32(offset), np.int32(-1)).astype(np.int32)
-        return spans, [(begin + offset, end + offset) for begin, end in lines]
+        return moved(read, offset), [(begin + offset, end + offset) for begin, end in lines]
     # A splitter may have changed the white space of a chunk: its sentences are then looked for one by one.
     spans = np.full_like(read, -1)
     found = []

@@ -105,8 +105,7 @@ def _check_calibration(calibration: object) -> None:
 
 def _check_remote(options: EncoderOptions) -> None:
     api, count, seconds = options.get("api"), options.get("concurrency"), options.get("timeout")
-    if api not in (None, "vllm", "jina"):
-        raise ValueError(f"api must be 'vllm', 'jina' or None, got {api!r:.80}")
+    check_one_of("api", api, ["vllm", "jina", None])
     if not isinstance(options.get("api_key"), str | None):
         raise TypeError(f"api_key must be a str or None, got {type(options.get('api_key')).__name__}")
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):

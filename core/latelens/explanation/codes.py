@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
-from latelens.refusals import check_is, check_number
+from latelens.explanation.matches import check_pair
+from latelens.refusals import check_number
 
 # Softmax over cosines needs a temperature: with 1 all codes weigh about the same. Offline model, 300 questions of
 # SQuAD's tuning half, 64 rows: nDCG@10 is .806 at 1, .839 at .2, .852 at .1, .818 at .05.
@@ -79,17 +80,10 @@ def _attend(
     query: TokenEmbeddings, document: TokenEmbeddings, temperature: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights of the document's rows and their similarities to the query, both (rows,) float64."""
-    check_is("query", query, TokenEmbeddings, "TokenEmbeddings, as encode_queries gives them")
-    check_is("document", document, TokenEmbeddings, "TokenEmbeddings, as encode_documents gives them")
+    check_pair(query, document, to="score")
     check_number("temperature", temperature)
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, got {temperature!r}")
-    if query.dim != document.dim:
-        raise ValueError(
-            f"the query has dimension {query.dim} and the document {document.dim}; encode both with one model"
-        )
-    if not len(query) or not len(document):
-        raise ValueError(f"nothing to score: {len(query)} query rows and {len(document)} document rows")
     rows = query.content_rows()
     mean = query.vectors[rows if len(rows) else slice(None)].mean(axis=0, dtype=np.float64)
     similarity = document.vectors @ (mean / max(float(np.linalg.norm(mean)), 1e-9))  # (rows,) float64

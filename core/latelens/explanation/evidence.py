@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
+from latelens.explanation.covering import CLEAR, answered, cover
 from latelens.explanation.lexical import Lexical, by_characters
 from latelens.explanation.matches import COVERED, Explanation
 from latelens.explanation.words import group_rows, query_words, unsplit
@@ -18,10 +19,10 @@ from latelens.text.characters import words
 from latelens.text.sentences import split_sentences
 
 # A further sentence is evidence if two words of the query match there better than in every sentence listed so far by
-# `_CLEAR` standard deviations of the chunk's similarities, or one word by `_ALONE`. F1 against marked sentences with
+# `CLEAR` standard deviations of the chunk's similarities, or one word by `_ALONE`. F1 against marked sentences with
 # the offline model: SQuAD dev (half for tuning) .879, SciFact train .616, pairs of SQuAD questions joined into one
 # .844. The best sentence alone has .885, .591 and .591.
-_CLEAR, _ALONE = 1.0, 3.5
+_ALONE = 3.5
 # Where no word of a query is matched clearly, as in a paraphrase, those near the best matched one are still listed.
 _NEAR_BEST = 0.75
 
@@ -93,33 +94,33 @@ def find_evidence(
     similarity = explanation.similarity.take(grouped.rows, axis=1)  # (query rows, rows by sentence) float32
     best = np.maximum.reduceat(similarity, grouped.starts[:-1], axis=1)  # (query rows, sentences) float32
     earned = best[asked.rows]  # (rows of words, sentences) float32
-    reached = np.add.reduceat(earned, asked.starts, axis=0)
-    reached /= asked.counts[:, None]  # (words, sentences) float32
+    reached = asked.mean_of_rows(earned)  # (words, sentences) float32
     scores = asked.weights @ reached
     drops = _drops(explanation, best, grouped.rows)
     lexical = _by_characters(explanation, grouped, max_spans)
     if lexical:
-        chosen, answered = list(lexical.chosen), lexical.query_words
+        chosen, by_sentence = list(lexical.chosen), lexical.query_words
     else:
-        chosen = _cover(reached, int(scores.argmax()), asked.weights, explanation.deviation, max_spans)
-        answered = _answered(asked.words, explanation.strengths_of(best[:, chosen]))
+        chosen = cover(reached, int(scores.argmax()), asked.weights, explanation.deviation, max_spans, _is_clear)
+        by_sentence = answered(asked.words, explanation.strengths_of(best[:, chosen]), _least)
     found = []
     for place, i in enumerate(chosen):
         start, end = grouped.sentences[i].tolist()
+        inside_words = words(text[start:end]) + np.int32(start)
         if lexical:
             weights = lexical.weights[place]
         else:
             inside = slice(grouped.starts[i], grouped.starts[i + 1])
             matched = grouped.rows[inside][similarity[asked.rows, inside].argmax(axis=1)]
-            weights = _by_word(explanation.document, start, end, matched, earned[:, i])
-        phrase_start, phrase_end = _densest(text, start, end, weights)
+            weights = _by_word(explanation.document, inside_words, matched, earned[:, i])
+        phrase_start, phrase_end = _densest(inside_words, weights) if len(inside_words) else (start, end)
         span = EvidenceSpan(
             start=start,
             end=end,
             text=text[start:end],
             score=float(scores[i]),
             drop=float(drops[i]),
-            query_words=answered[place],
+            query_words=by_sentence[place],
             phrase_start=phrase_start,
             phrase_end=phrase_end,
             lexical=lexical is not None,
@@ -128,25 +129,15 @@ def find_evidence(
     return tuple(found)
 
 
-def _cover(
-    reached: NDArray[np.float32], first: int, weights: NDArray[np.float64], deviation: float, most: int
-) -> list[int]:
-    """The first sentence, then greedily those that match words clearly better than all the ones before.
+def _is_clear(gains: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which sentences answer two words clearly better, or one much better, (sentences,) of (words, sentences)."""
+    clear: NDArray[np.bool_] = ((gains >= CLEAR).sum(axis=0) >= 2) | (gains >= _ALONE).any(axis=0)
+    return clear
 
-    `reached` is what each word earns in each sentence, (words, sentences). Facility location, after AIR (Yadav,
-    Bethard and Surdeanu, arXiv 2005.01218).
-    """
-    chosen, covered = [first], reached[:, first]
-    while len(chosen) < most:
-        gains = (reached - covered[:, None]) / deviation  # (words, sentences)
-        clear = ((gains >= _CLEAR).sum(axis=0) >= 2) | (gains >= _ALONE).any(axis=0)
-        clear[chosen] = False
-        if not clear.any():
-            break
-        added = weights @ np.maximum(gains - _CLEAR, 0)
-        chosen.append(int(np.where(clear, added, -1).argmax()))
-        covered = np.maximum(covered, reached[:, chosen[-1]])
-    return chosen
+
+def _least(best: float) -> float:
+    """The strength that answers a word, if `best` is the largest of all words."""
+    return min(COVERED, _NEAR_BEST * best)
 
 
 def _by_characters(explanation: Explanation, grouped: _Sentences, most: int) -> Lexical | None:
@@ -156,17 +147,6 @@ def _by_characters(explanation: Explanation, grouped: _Sentences, most: int) -> 
     text = explanation.document.text
     found = by_characters(explanation.query.text, [text[a:b] for a, b in grouped.sentences.tolist()], most=most)
     return found if found.chosen else None
-
-
-def _answered(words: Sequence[str], strengths: NDArray[np.float64]) -> tuple[tuple[str, ...], ...]:
-    """For each sentence the words that it answers best, of (words, sentences); a word may be answered by none."""
-    best = strengths.max(axis=1)
-    answered = best >= min(COVERED, _NEAR_BEST * float(best.max()))
-    owners = np.where(answered, strengths.argmax(axis=1), -1).tolist()
-    return tuple(
-        tuple(word for word, owner in zip(words, owners, strict=True) if owner == place)
-        for place in range(strengths.shape[1])
-    )
 
 
 @dataclass(frozen=True)
@@ -227,29 +207,26 @@ def _drops(explanation: Explanation, best: NDArray[np.float32], rows: NDArray[np
 
 
 def _by_word(
-    document: TokenEmbeddings, start: int, end: int, matched: NDArray[np.intp], earned: NDArray[np.float32]
+    document: TokenEmbeddings, spans: NDArray[np.int32], matched: NDArray[np.intp], earned: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """What each word of a sentence earns, (words,).
+    """What each word of a sentence earns, (words,), of the words' spans, (words, 2).
 
     `matched` are the document rows that the query's rows chose in this sentence, (query rows,), `earned` what
     each earns.
     """
-    spans = words(document.text[start:end])
     if not len(spans):
         return np.zeros(0)
-    position = np.maximum(spans[:, 0].searchsorted(document.spans[matched, 1] - start) - 1, 0)
+    position = np.maximum(spans[:, 0].searchsorted(document.spans[matched, 1]) - 1, 0)
     return np.bincount(position, weights=np.maximum(earned, 0), minlength=len(spans)).astype(np.float64)
 
 
-def _densest(text: str, start: int, end: int, earned: NDArray[np.float64]) -> tuple[int, int]:
+def _densest(spans: NDArray[np.int32], earned: NDArray[np.float64]) -> tuple[int, int]:
     """Find the run of whole words that gathers the most above the sentence's average word.
 
-    `earned` is what each word brings. One that brings nothing costs the average, so the run ends where matches thin
-    out. Where all words bring the same, the run is all of them.
+    `spans`, (words, 2), and `earned`, (words,), are where each word stands and what it brings. One that brings nothing
+    costs the average, so the run ends where matches thin out. Where all words bring the same, the run is all of them.
     """
-    if not len(earned):
-        return start, end
-    spans, weights = words(text[start:end]), earned.tolist()
+    weights = earned.tolist()
     average = sum(weights) / len(weights)
     first, last, most = 0, len(weights), 1e-6  # above rounding
     total = lowest = 0.0
@@ -260,4 +237,4 @@ def _densest(text: str, start: int, end: int, earned: NDArray[np.float64]) -> tu
             first, last, most = begin, i, total - lowest
         if total < lowest:
             begin, lowest = i, total
-    return start + int(spans[first, 0]), start + int(spans[last - 1, 1])
+    return int(spans[first, 0]), int(spans[last - 1, 1])

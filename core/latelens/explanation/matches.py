@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings, TokenKind
-from latelens.explanation.words import query_words
+from latelens.explanation.words import QueryWords, query_words
 from latelens.legibility import READABLE
 from latelens.refusals import check_is
 from latelens.shown import ShowsInNotebooks
@@ -133,10 +134,8 @@ class Explanation(ShowsInNotebooks):
         asked = query_words(self.query)
         if not len(asked.rows):
             return np.zeros((0, best.shape[1]))
-        floor = (self._sums / (self.similarity.shape[1] + _PRIOR_ROWS))[asked.rows, None]  # (rows of words, 1)
-        strength = (best[asked.rows] - floor) / np.maximum(1 - floor, 1e-6)
-        strengths: NDArray[np.float64] = np.add.reduceat(strength, asked.starts, axis=0) / asked.counts[:, None]
-        return strengths.astype(np.float64)
+        floor = found_anywhere(self._sums, self.similarity.shape[1])[asked.rows, None]  # (rows of words, 1)
+        return _strengths(asked, best[asked.rows], floor)
 
     @property
     def strength(self) -> float:
@@ -151,10 +150,7 @@ class Explanation(ShowsInNotebooks):
         asked = query_words(self.query)
         best = np.maximum.reduceat(self.similarity, edges[:-1], axis=1)[asked.rows]  # (rows of words, parts)
         sums = np.add.reduceat(self.similarity, edges[:-1], axis=1)[asked.rows]
-        floor = sums / (np.diff(edges) + _PRIOR_ROWS)
-        strength = (best - floor) / np.maximum(1 - floor, 1e-6)
-        by_word = np.add.reduceat(strength, asked.starts, axis=0) / asked.counts[:, None]  # (words, parts)
-        strengths: NDArray[np.float64] = asked.weights @ by_word.astype(np.float64)
+        strengths: NDArray[np.float64] = asked.weights @ _strengths(asked, best, found_anywhere(sums, np.diff(edges)))
         return strengths
 
     @property
@@ -203,6 +199,15 @@ def explain(query: TokenEmbeddings, document: TokenEmbeddings) -> Explanation:
     ValueError
         If the dimensions differ or a side has no rows.
     """
+    check_pair(query, document, to="match")
+    similarity = query.vectors @ document.vectors.T  # (query rows, document rows) float32
+    # fsum rounds once, so the matches sum to the score whatever their order.
+    score = math.fsum(similarity.max(axis=1).tolist())
+    return Explanation(score, query, document, similarity)
+
+
+def check_pair(query: TokenEmbeddings, document: TokenEmbeddings, *, to: str) -> None:
+    """Refuse what cannot be compared row by row; `to` says what for."""
     check_is("query", query, TokenEmbeddings, "TokenEmbeddings, as encode_queries gives them")
     check_is("document", document, TokenEmbeddings, "TokenEmbeddings, as encode_documents gives them")
     if query.dim != document.dim:
@@ -210,8 +215,17 @@ def explain(query: TokenEmbeddings, document: TokenEmbeddings) -> Explanation:
             f"the query has dimension {query.dim} and the document {document.dim}; encode both with one model"
         )
     if not len(query) or not len(document):
-        raise ValueError(f"nothing to match: {len(query)} query rows and {len(document)} document rows")
-    similarity = query.vectors @ document.vectors.T  # (query rows, document rows) float32
-    # fsum rounds once, so the matches sum to the score whatever their order.
-    score = math.fsum(similarity.max(axis=1).tolist())
-    return Explanation(score, query, document, similarity)
+        raise ValueError(f"nothing to {to}: {len(query)} query rows and {len(document)} document rows")
+
+
+def found_anywhere(sums: NDArray[np.float32], rows: int | NDArray[np.intp]) -> NDArray[Any]:
+    """What a query's rows or words find anywhere: the mean of `sums` over as many document rows, drawn towards 0."""
+    floor: NDArray[Any] = sums / (rows + _PRIOR_ROWS)
+    return floor
+
+
+def _strengths(asked: QueryWords, best: NDArray[np.float32], floor: NDArray[Any]) -> NDArray[np.float64]:
+    """How far each word goes from `floor` to 1, (words, parts), of what its rows reach, (rows of words, parts)."""
+    strength = (best - floor) / np.maximum(1 - floor, 1e-6)
+    strengths: NDArray[np.float64] = asked.mean_of_rows(strength).astype(np.float64)
+    return strengths

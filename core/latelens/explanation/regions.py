@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.explanation.covering import CLEAR, answered, cover
 from latelens.explanation.maps import patches_of
-from latelens.explanation.matches import Explanation
+from latelens.explanation.matches import Explanation, found_anywhere
 from latelens.explanation.words import QueryWords, query_words
 from latelens.pages.geometry import Box, area, in_pixels
 from latelens.pages.page import Page
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 # A word is looked for where some word is matched nearly as clearly as the best one, and a cell answers it from half
 # the height of its peak on. No threshold here was measured on real weights.
 _NEAR_BEST, _HALF = 0.5, 0.5
-# A further region is listed if it matches a word clearly better than those before it, in standard deviations of the
-# page's similarities; so much must an overview's cell be ahead of every finer one to count.
-_CLEAR = 1.0
-# Rows of similarity 0 that are added to the page's own before averaging, as for texts.
-_PRIOR_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -118,30 +114,24 @@ def find_regions(explanation: Explanation, *, page: Page | None = None, max_regi
     if not found:
         return ()
     best = np.stack([explanation.similarity[:, rows].max(axis=1) for rows in found], axis=1)  # (query rows, regions)
-    reached = _by_word(best, asked)  # (words, regions)
+    reached = asked.mean_of_rows(best[asked.rows])  # (words, regions)
     scores = asked.weights @ reached
-    chosen = _cover(reached, asked.weights, int(scores.argmax()), explanation.deviation, max_regions)
-    owners = _owners(explanation.strengths_of(best[:, chosen]))
+    chosen = cover(reached, int(scores.argmax()), asked.weights, explanation.deviation, max_regions, _is_clear)
+    by_region = answered(asked.words, explanation.strengths_of(best[:, chosen]), _least)
     return tuple(
-        _region(explanation, patches, found[i], float(scores[i]), _owned(asked, owners, place), page)
-        for place, i in enumerate(chosen)
+        _region(explanation, patches, found[i], float(scores[i]), words, page)
+        for i, words in zip(chosen, by_region, strict=True)
     )
-
-
-def _by_word(similarity: NDArray[np.float32], asked: QueryWords) -> NDArray[np.float32]:
-    """Similarity of each word, the mean of its pieces, of (query rows, k): (words, k)."""
-    sums: NDArray[np.float32] = np.add.reduceat(similarity[asked.rows], asked.starts, axis=0)
-    return sums / asked.counts[:, None]
 
 
 def _joined(explanation: Explanation, patches: PatchGrid, asked: QueryWords) -> Iterator[NDArray[np.intp]]:
     """Rows of the cells that answer a word, neighbours together, grid by grid."""
-    similarity = _by_word(explanation.similarity, asked)  # (words, rows)
-    floor = similarity.sum(axis=1) / (similarity.shape[1] + _PRIOR_ROWS)
+    similarity = asked.mean_of_rows(explanation.similarity[asked.rows])  # (words, rows)
+    floor = found_anywhere(similarity.sum(axis=1), similarity.shape[1])
     height = np.where(patches.on_page, similarity - floor[:, None], -np.inf)  # (words, rows)
     overview = patches.grid_of(slice(None)) > 0
     peaks = np.stack([np.where(side, height, -np.inf).max(axis=1) for side in (~overview, overview)])  # (2, words)
-    coarse = peaks[1] - peaks[0] > _CLEAR * explanation.deviation
+    coarse = peaks[1] - peaks[0] > CLEAR * explanation.deviation  # the overview is so far ahead of every finer cell
     peak = np.where(coarse, peaks[1], peaks[0])
     asked_for = peak >= max(_NEAR_BEST * float(peak.max()), 1e-6)
     answers = (height >= _HALF * peak[:, None]) & asked_for[:, None] & (coarse[:, None] == overview)
@@ -173,31 +163,15 @@ def _components(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     return numbers
 
 
-def _cover(
-    reached: NDArray[np.float32], weights: NDArray[np.float64], first: int, deviation: float, most: int
-) -> list[int]:
-    """The first region, then greedily those that match a word clearly better than all the ones before."""
-    chosen, covered = [first], reached[:, first]
-    while len(chosen) < most:
-        gains = (reached - covered[:, None]) / deviation - _CLEAR  # (words, regions)
-        clear: NDArray[np.bool_] = np.any(gains >= 0, axis=0)
-        clear[chosen] = False
-        if not clear.any():
-            break
-        added = weights @ np.maximum(gains, 0)
-        chosen.append(int(np.where(clear, added, -1).argmax()))
-        covered = np.maximum(covered, reached[:, chosen[-1]])
-    return chosen
+def _is_clear(gains: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which regions answer a word clearly better, (regions,) of (words, regions)."""
+    clear: NDArray[np.bool_] = np.any(gains >= CLEAR, axis=0)
+    return clear
 
 
-def _owners(strengths: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The region that answers each word, of (words, regions); -1 for a word that none of them does."""
-    best = strengths.max(axis=1)
-    return np.where(best >= max(_NEAR_BEST * float(best.max()), 1e-6), strengths.argmax(axis=1), -1)
-
-
-def _owned(asked: QueryWords, owners: NDArray[np.intp], place: int) -> tuple[str, ...]:
-    return tuple(word for word, owner in zip(asked.words, owners.tolist(), strict=True) if owner == place)
+def _least(best: float) -> float:
+    """The strength that answers a word, if `best` is the largest of all words."""
+    return max(_NEAR_BEST * best, 1e-6)
 
 
 def _region(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,11 @@ class QueryWords:
         """Indices of the query's rows that stand for one of the words."""
         end = self.starts[word + 1] if word + 1 < len(self.starts) else len(self.rows)
         return self.rows[self.starts[word] : end]
+
+    def mean_of_rows(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The mean over the rows of each word, (words, ...), of values in the order of `rows`; their dtype is kept."""
+        means: NDArray[Any] = np.add.reduceat(values, self.starts, axis=0) / self.counts[:, None]
+        return means
 
 
 @lru_cache(maxsize=16)  # one query meets many documents

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
 from latelens.encoders.protocol import page_encoder
 from latelens.index.arguments import check_count
+from latelens.index.batches import batches
 from latelens.index.protocol import PAGE_IMAGE, EncodedChunk, Index
 from latelens.pages.images import picture_of, pixels_digest
 from latelens.refusals import check_is
@@ -51,7 +51,7 @@ def add_pages(
     check_count("batch_size", batch_size)
     encoder, written = page_encoder(index.encoder), 0
     with tqdm(total=len(pages), desc="Indexing", unit="page", disable=not show_progress) as progress:
-        for batch in _batches(pages, batch_size):
+        for batch in batches(pages, batch_size):
             told = [{**(metadata or {}), **_metadata(page)} for page in batch]
             new = _new(index, batch, told)
             rows = encoder.encode_pages([batch[i] for i in new])
@@ -80,9 +80,3 @@ def _new(index: Index, pages: Sequence[Page], told: Sequence[Mapping[str, Any]])
 
 def _metadata(page: Page) -> dict[str, Any]:
     return {"source": page.source, "page": page.number - 1, "page_label": page.label}
-
-
-def _batches(pages: Sequence[Page], size: int) -> Iterator[list[Page]]:
-    source = iter(pages)
-    while batch := list(islice(source, size)):
-        yield batch

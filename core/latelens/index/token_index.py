@@ -6,7 +6,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -14,6 +13,7 @@ from tqdm.auto import tqdm
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.arguments import check_count, check_document
+from latelens.index.batches import batches
 from latelens.index.filters import Condition, parse_filter
 from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit
 from latelens.refusals import check_is, check_several, check_texts
@@ -177,7 +177,7 @@ class TokenIndex(ABC):
         written = 0
         total = len(chunks) if isinstance(chunks, Sequence) else None
         with tqdm(total=total, desc="Indexing", unit="chunk", disable=not show_progress) as progress:
-            for batch in _batches(chunks, batch_size):
+            for batch in batches(chunks, batch_size):
                 written += self._load_batch(batch, replace=replace)
                 progress.update(len(batch))
         return written
@@ -291,9 +291,3 @@ def _check(chunk: Chunk, rows: TokenEmbeddings, dim: int) -> None:
             f"chunk {chunk.id!r} was encoded into {len(rows)} rows of dimension {rows.dim}, where at least one row of "
             f"dimension {dim} is needed; leave it out, or check the encoder"
         )
-
-
-def _batches(chunks: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
-    source = iter(chunks)
-    while batch := list(islice(source, size)):
-        yield batch

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import latelens.explanation.evidence as evidence
 from latelens import EvidenceSpan, TokenEmbeddings, TokenKind, explain, find_evidence
+from latelens.explanation.covering import CLEAR
 from latelens.explanation.matches import COVERED, Explanation
 from latelens.text.characters import is_visible, snap_to_characters, words
 from latelens.text.sentences import split_sentences
@@ -210,11 +211,11 @@ def check_additions(reached: np.ndarray, weights: np.ndarray, chosen: list[int])
     """Each further sentence adds what the constants ask for and no other adds more; after the last none is left."""
     for count in range(1, len(chosen) + 1):
         gains = reached - reached[:, chosen[:count]].max(axis=1, keepdims=True)  # (words, sentences)
-        if min(np.abs(gains - evidence._CLEAR).min(), np.abs(gains - evidence._ALONE).min()) < 1e-4:
+        if min(np.abs(gains - CLEAR).min(), np.abs(gains - evidence._ALONE).min()) < 1e-4:
             return  # rounding decides
-        clear = ((gains > evidence._CLEAR).sum(axis=0) > 1) | (gains > evidence._ALONE).any(axis=0)
+        clear = ((gains > CLEAR).sum(axis=0) > 1) | (gains > evidence._ALONE).any(axis=0)
         clear[chosen[:count]] = False
-        added = np.where(clear, weights @ np.maximum(gains - evidence._CLEAR, 0), -1)
+        added = np.where(clear, weights @ np.maximum(gains - CLEAR, 0), -1)
         if count == len(chosen):
             assert not clear.any()
         else:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,14 @@ class RemoteEncoder(TokenizedEncoder):
     def __repr__(self) -> str:
         return f"RemoteEncoder({self._sender.address!r}, model={self._model!r}, dim={self.dim})"
 
+    @cached_property
+    def _digests(self) -> list[str]:
+        return [file_digest(self.folder / name) for name in (TOKENIZER_FILE, SETTINGS_FILE)]
+
     @property
     def fingerprint(self) -> str:
         """Digest of the address, the served model's name, the tokenizer and every setting that shapes the vectors."""
-        digests = [file_digest(self.folder / name) for name in (TOKENIZER_FILE, SETTINGS_FILE)]
-        return settings_digest(ROWS_VERSION, "remote", self._sender.address, self._model, digests)
+        return settings_digest(ROWS_VERSION, "remote", self._sender.address, self._model, self._digests)
 
     def _batches(self, plan: Sequence[PlannedWindow], task: str) -> Iterator[tuple[list[PlannedWindow], int | None]]:  # noqa: ARG002
         batch: list[PlannedWindow] = []

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -133,7 +133,7 @@ def _asked_pause(written: str | None) -> float | None:
         return max(0.0, float(written))
     except ValueError:
         try:
-            return max(0.0, (email.utils.parsedate_to_datetime(written) - datetime.now(UTC)).total_seconds())
+            return max(0.0, (email.utils.parsedate_to_datetime(written) - datetime.now(timezone.utc)).total_seconds())
         except (TypeError, ValueError):
             return None
 

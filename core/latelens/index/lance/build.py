@@ -11,7 +11,7 @@ from latelens.index.lance.table import TEXT_INDEX, VECTOR_INDEX, Snapshot, Table
 
 # The share of the table that may be loose beside an index before a new one pays: making one reads all vectors.
 _LOOSE_SHARE = 0.2
-# Every write lists all files anew. Beside an index five times as many are backed, for merging them needs a new one.
+# Every write lists all files anew. Beside an index five times as many are kept, for merging them needs a new one.
 _MOST_FILES = 200
 # Readers that began on an older version have finished after so long.
 _KEPT = timedelta(hours=1)

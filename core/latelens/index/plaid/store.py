@@ -7,11 +7,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from latelens.embeddings import TokenEmbeddings
+from latelens.index.batches import batches
 from latelens.index.filters import Condition, matches
 from latelens.index.protocol import Chunk, fields_of
 from latelens.index.token_index import digest, refuse_changed
@@ -158,8 +158,7 @@ class View:
         )
 
     def _select(self, statement: str, values: Sequence[Any]) -> Iterator[Any]:
-        source = iter(dict.fromkeys(values))
-        while some := list(islice(source, _PARAMETERS)):
+        for some in batches(dict.fromkeys(values), _PARAMETERS):
             yield from self.db.execute(f"{statement} ({','.join('?' * len(some))})", some)
 
 

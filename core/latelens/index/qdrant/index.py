@@ -17,6 +17,7 @@ except ModuleNotFoundError as error:
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.arguments import check_ids
+from latelens.index.batches import batches
 from latelens.index.filters import Condition, matches, parse_filter
 from latelens.index.protocol import Chunk, Hit
 from latelens.index.qdrant.collection import QdrantCollection, check_name
@@ -28,7 +29,6 @@ from latelens.index.qdrant.points import (
     HIT_FIELDS,
     check_sizes,
     chunk_of,
-    groups,
     point_ids,
     point_of,
     requests,
@@ -108,7 +108,7 @@ class QdrantIndex(TokenIndex):
         check_ids(ids)
         deleted = 0
         self._settle()
-        for some in groups(dict.fromkeys(ids), _IDS):
+        for some in batches(dict.fromkeys(ids), _IDS):
             there = [record.id for record in self._records(some, [])]
             if there:
                 self._points.delete(there)
@@ -126,7 +126,7 @@ class QdrantIndex(TokenIndex):
         """The stored rows of the chunks with these ids, with the text that they are of; None where there are none."""
         check_ids(ids)
         found: dict[str, TokenEmbeddings] = {}
-        for some in groups(dict.fromkeys(ids), FETCHED):
+        for some in batches(dict.fromkeys(ids), FETCHED):
             records = self._records(some, HIT_FIELDS, [ROWS])
             found |= {str((record.payload or {})["id"]): rows_of(record) for record in records}
         return [found.get(id) for id in ids]
@@ -248,7 +248,7 @@ class QdrantIndex(TokenIndex):
         """The points of chunks that count."""
 
         def read(journal: Journal) -> list[models.Record]:
-            parts = groups((point for id in ids for point in point_ids(id)), _IDS)
+            parts = batches((point for id in ids for point in point_ids(id)), _IDS)
             found = [record for points in parts for record in self._points.fetch(points, [*fields, "version"], vectors)]
             return [record for record in found if not journal.hides(record)]
 

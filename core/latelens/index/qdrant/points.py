@@ -7,8 +7,7 @@ import json
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from qdrant_client import models
@@ -21,8 +20,6 @@ from latelens.index.qdrant.journal import version_facet
 from latelens.index.qdrant.storage import POOLED, ROWS, pooled
 from latelens.index.token_index import digest
 from latelens.serialize import from_bytes, to_bytes
-
-T = TypeVar("T")
 
 FETCHED = 32  # points with their vectors in one answer
 CHUNK_FIELDS = ["id", "text", "metadata", "document_id", "version"]
@@ -114,10 +111,3 @@ def check_sizes(chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings]) -> Non
                 f"chunk {chunk.id!r} has {len(each)} rows of dimension {each.dim}, and Qdrant takes at most "
                 f"{_POINT_FLOATS // each.dim} in one point; split the text"
             )
-
-
-def groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items, so many at a time."""
-    source = iter(items)
-    while some := list(islice(source, size)):
-        yield some

@@ -10,12 +10,13 @@ import numpy as np
 from qdrant_client import models
 
 from latelens.embeddings import TokenEmbeddings
+from latelens.index.batches import batches
 from latelens.index.filters import Condition, matches
 from latelens.index.protocol import Hit
 from latelens.index.qdrant.collection import QdrantCollection
 from latelens.index.qdrant.filters import Compiled, compile_filter
 from latelens.index.qdrant.journal import Journal
-from latelens.index.qdrant.points import FETCHED, FILTER_FIELDS, HIT_FIELDS, filtered_by, groups, hit_of
+from latelens.index.qdrant.points import FETCHED, FILTER_FIELDS, HIT_FIELDS, filtered_by, hit_of
 from latelens.index.qdrant.storage import POOLED, ROWS, QdrantStorage
 from latelens.index.scoring import TOLERANCE, may_be_best
 from latelens.index.token_index import ranked
@@ -40,7 +41,7 @@ class QdrantSearch:
         filters = self._filters(condition, journal)
         points = [point for allowed in filters for point in self._candidates(query, k, allowed)]
         hits: list[Hit] = []
-        for some in groups(_best(points, k), FETCHED):
+        for some in batches(_best(points, k), FETCHED):
             records = self.points.fetch(some, HIT_FIELDS, [ROWS])
             hits += [hit_of(query, record) for record in records]
         # A chunk may have been replaced since its rows were compared.
@@ -55,7 +56,7 @@ class QdrantSearch:
         records = self.points.scroll(journal.visible(compiled.filter), FILTER_FIELDS)
         found = (record for record in records if "id" in (record.payload or {}))  # no notes
         allowed = (record.id for record in found if matches(condition, filtered_by(record)))
-        for ids in groups(allowed, _FILTER_IDS):
+        for ids in batches(allowed, _FILTER_IDS):
             yield models.Filter(must=[models.HasIdCondition(has_id=ids)])
 
     def _candidates(self, query: TokenEmbeddings, k: int, allowed: models.Filter | None) -> list[models.ScoredPoint]:
