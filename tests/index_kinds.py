@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,21 @@ def _close_qdrant(index: Any) -> None:
     index.client.close()
 
 
+_SHARDS: dict[str, Any] = {}
+
+
+def _sharded(encoder: Encoder, folder: Path) -> TokenIndex:
+    """The one of the encoder's model, emptied: its processes take seconds to start."""
+    from latelens.index import ShardedIndex
+
+    if encoder.fingerprint not in _SHARDS:
+        _SHARDS[encoder.fingerprint] = ShardedIndex(encoder, tempfile.mkdtemp(), 2)
+    index = _SHARDS[encoder.fingerprint]
+    index.delete(list(index.ids()))
+    index.encoder = encoder
+    return index
+
+
 KINDS = (
     Kind("memory", _memory, durable=False, processes=False),
     Kind("disk", _disk),
@@ -90,6 +106,8 @@ KINDS = (
         close=_close_qdrant,
     ),
     Kind("plaid", _plaid, needs=("pylate", "latelens.index.plaid"), before_fork=("fast_plaid.search",), exact=False),
+    # Durability and killed processes: test_sharded_index.py.
+    Kind("sharded", _sharded, needs=("ray", "latelens.index.sharded"), durable=False, processes=False),
 )
 
 

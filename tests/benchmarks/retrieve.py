@@ -14,6 +14,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,12 +29,16 @@ from latelens.evaluation.measures import ndcg
 from latelens.index import BM25, ExactIndex, Index
 
 CUTOFF = 10
+_CALLERS = 4
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One line of a table; times are medians, `ratio` is of the exact index's latency in the same collection."""
+    """One line of a table; times are medians, `ratio` is of the exact index's latency in the same collection.
+
+    `per_second` is searches by four callers at once.
+    """
 
     index: str
     build_s: float
@@ -42,6 +47,7 @@ class Measured:
     latency_ms: float
     ratio: float
     recall: float
+    per_second: float
 
 
 def main() -> None:
@@ -85,6 +91,7 @@ def measure(collection: Collection, kinds: Sequence[str], work: Path) -> tuple[l
             times[kind] * 1e3,
             times[kind] / times["exact"],
             statistics.fmean(len(set(a) & set(b)) / len(b) for a, b in zip(ids[kind], ids["exact"], strict=True) if b),
+            _per_second(searches[kind], collection.questions),
         )
         for kind, (_, seconds, disk) in opened.items()
     ]
@@ -98,12 +105,12 @@ def table(collection: Collection, lines: Sequence[Measured], bare: float) -> str
     head = [
         f"\n### {collection.name}: {collection.size:,} chunks, {len(collection.questions)} questions",
         f"\nThe bare product (query rows times all rows) takes {bare:.1f} ms.\n",
-        "| index | build s | disk MB | bytes a chunk | ms a query | x exact | recall@10 |",
-        "|---|---|---|---|---|---|---|",
+        "| index | build s | disk MB | bytes a chunk | ms a query | x exact | recall@10 | a second |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     body = [
         f"| {line.index} | {line.build_s:.1f} | {line.disk_mb:.0f} | {line.bytes_a_chunk:,.0f} | "
-        f"{line.latency_ms:.1f} | {line.ratio:.2f} | {line.recall:.3f} |"
+        f"{line.latency_ms:.1f} | {line.ratio:.2f} | {line.recall:.3f} | {line.per_second:.1f} |"
         for line in lines
     ]
     return "\n".join(head + body)
@@ -146,6 +153,14 @@ def _latencies(
             ids[name].append(search(question))
             times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}, ids
+
+
+def _per_second(search: Callable[[str], list[str]], questions: Sequence[str]) -> float:
+    """Searches a second by four callers at once."""
+    with ThreadPoolExecutor(_CALLERS) as callers:
+        start = time.perf_counter()
+        list(callers.map(search, questions))
+        return len(questions) / (time.perf_counter() - start)
 
 
 def _reading(collection: Collection) -> float:
@@ -206,11 +221,20 @@ def _plaid(encoder: Any, folder: Path) -> Index:
     return PlaidIndex(encoder, folder)
 
 
+def _shards(count: int, encoder: Any, folder: Path) -> Index:
+    from latelens.index.sharded import ShardedIndex
+
+    return ShardedIndex(encoder, folder, count)
+
+
 _KINDS: dict[str, Callable[[Any, Path], Index]] = {
     "exact": ExactIndex,
     "lance": _lance,
     "qdrant": _qdrant,
     "plaid": _plaid,
+    "shards1": partial(_shards, 1),
+    "shards2": partial(_shards, 2),
+    "shards4": partial(_shards, 4),
 }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from latelens.index.plaid import PlaidIndex as PlaidIndex
     from latelens.index.qdrant import QdrantIndex as QdrantIndex
     from latelens.index.qdrant import QdrantStorage as QdrantStorage
+    from latelens.index.sharded import ShardedIndex as ShardedIndex
     from latelens.index.stages.bm25 import BM25 as BM25
 
 # Each needs a package of its own, which is asked for when the name is first used; so `import *` does not name them.
@@ -27,6 +28,7 @@ _OPTIONAL = {
     "PlaidIndex": "plaid",
     "QdrantIndex": "qdrant",
     "QdrantStorage": "qdrant",
+    "ShardedIndex": "sharded",
 }
 
 __all__ = [

@@ -1,23 +1,20 @@
-"""`Hybrid`: by hand, with words that match only each other and a calibration that is known."""
+"""`Hybrid`: by hand, with words that match only each other."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from fake_encoder import FakeEncoder
 
 pytest.importorskip("bm25s")
 
-from latelens import Calibration
-from latelens.evaluation.hybrid import choose_weight, ndcg_by_weight
-from latelens.explanation.relevance import relevance
+from latelens.evaluation.hybrid import choice_by, choose_weight, ndcg_by_weight
 from latelens.index import BM25, Chunk, ExactIndex, Searcher
 from latelens.index.stages.hybrid import Hybrid
 
 
-class Calibrated(FakeEncoder):
+class FirstLetters(FakeEncoder):
     """Its rows are those of the words' first letters: "zx81" and "zebra" are the same to it."""
-
-    calibration = Calibration("fake", strength=8.0, length=-0.5, intercept=-2.0, fitted_on="by hand")
 
     def _encode(self, text: str):
         letters = super()._encode(" ".join(word[0] + "." * (len(word) - 1) for word in text.split()))
@@ -35,7 +32,7 @@ QUERY = "zx81 parts"
 
 @pytest.fixture
 def index() -> ExactIndex:
-    index = ExactIndex(Calibrated())
+    index = ExactIndex(FirstLetters())
     index.add(CHUNKS)
     return index
 
@@ -62,7 +59,7 @@ def test_the_order_is_that_of_the_weighted_sum_and_the_score_stays_maxsim(index:
     for hit in hits:
         assert hit.score == exact[hit.chunk.id].score
         share = found.get(hit.chunk.id, 0.0) / found["zx81"]
-        expected = 0.5 * relevance(hit.explanation, Calibrated.calibration) + 0.5 * share
+        expected = 0.5 * hit.score / exact["zebra"].score + 0.5 * share
         assert hit.stages["hybrid"] == pytest.approx(expected)
         assert hit.stages.get("bm25") == found.get(hit.chunk.id)
 
@@ -76,7 +73,7 @@ def test_what_only_the_words_find_is_scored_by_stored_rows_and_filters_hold_for_
     assert ids(hybrid, k=1) == ["elsewhere"]
     assert index.encoder.encoded == []  # type: ignore[attr-defined]
     assert set(ids(Hybrid(index, words, weight=0.5), filter={"shelf": 2})) == {"wheels", "other"}
-    assert ids(Hybrid(ExactIndex(Calibrated()), words, weight=0.5)) == []
+    assert ids(Hybrid(ExactIndex(FirstLetters()), words, weight=0.5)) == []
 
 
 def test_a_weight_is_chosen_where_words_help_beyond_doubt_and_only_there(index: ExactIndex) -> None:
@@ -90,10 +87,29 @@ def test_a_weight_is_chosen_where_words_help_beyond_doubt_and_only_there(index: 
     assert ids(Hybrid(index, words, weight=choice.weight), "z7 parts", 1) == ["z7"]
     values = ndcg_by_weight(index, words, {"z7 parts": {"z7"}, "spare wheels": {"wheels"}}, weights=[0.0, 0.5])
     assert values[0.5].tolist() == [1.0, 1.0]
-    harmed = choose_weight(index, words, {f"z{i} parts": {"zebra"} for i in range(30)})
-    assert (harmed.weight, harmed.gain[1] <= 0) == (0.0, True)
+    index.add([Chunk("right", "ab cheese"), Chunk("rival", "common and very common")])
+    harmed = choose_weight(index, BM25(index.chunks()), {f"a{i} common": {"right"} for i in range(9)})
+    assert (harmed.weight, harmed.ndcg[0.0], harmed.ndcg[0.5]) == (0.0, 1.0, 0.5)
     doubtful = choose_weight(index, words, {"z7 parts": {"z7"}, "zx81 parts": {"zebra"}})
     assert doubtful.weight == 0.0
+
+
+def test_a_gain_that_is_beyond_doubt_for_one_weight_may_not_be_for_the_best_of_many() -> None:
+    better = np.array([0.1] * 12 + [-0.05] * 9)
+    tried = {0.0: np.zeros(21), **{weight / 10: better for weight in range(1, 7)}}
+    assert choice_by({0.0: tried[0.0], 0.1: better}).weight == 0.1
+    assert choice_by(tried).weight == 0.0
+    assert choice_by({0.0: tried[0.0]}).gain == (0.0, 0.0, 0.0)
+
+
+def test_a_weight_near_zero_keeps_the_order_of_maxsim(index: ExactIndex) -> None:
+    """What a sum of relevances did not: they know a text's length."""
+    index.add(Chunk(f"long{i}", f"zebra parts {'and more ' * i}") for i in range(9))
+    nothing = ExactIndex(FirstLetters())
+    assert ids(Hybrid(nothing, BM25(CHUNKS), weight=0.5)) == []
+    scores = [hit.score for hit in Hybrid(index, BM25(index.chunks()), weight=1e-9).search(QUERY, 13)]
+    assert scores == [hit.score for hit in index.search(QUERY, 13)]
+    assert len(set(scores)) > 1
 
 
 def test_wrong_arguments_are_refused(index: ExactIndex) -> None:
@@ -104,9 +120,5 @@ def test_wrong_arguments_are_refused(index: ExactIndex) -> None:
         Hybrid(words, words)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="words must be a BM25 or another first stage, got str: 'bm25'"):
         Hybrid(index, "bm25")  # type: ignore[arg-type]
-    plain = ExactIndex(FakeEncoder())
-    plain.add(CHUNKS)
-    with pytest.raises(ValueError, match=r"'fake' has no calibration: fit one .* or leave the weight at 0"):
-        Hybrid(plain, words, weight=0.1).search(QUERY)
     with pytest.raises(ValueError, match="give questions with the ids of their right chunks"):
         choose_weight(index, words, {})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from latelens.encoders import Encoder
 from latelens.explanation.matches import explain
-from latelens.explanation.relevance import relevance
 from latelens.index.arguments import check_count
 from latelens.index.protocol import Filter, Hit, Index
 from latelens.index.stages.first_stage import FirstStage
@@ -17,9 +16,9 @@ from latelens.refusals import check_is, check_number
 class Hybrid:
     """Searches an index and, beside it, by words, and orders what both find by a weighted sum.
 
-    The sum is ``(1 - weight) * relevance + weight * share``: `relevance` is what the model's calibration makes of
-    MaxSim, `share` is the score of the words over the best such score for the question, 0 where they find nothing.
-    `Hit.score` is MaxSim in any case; `Hit.stages` holds the words' score and the sum.
+    The sum is ``(1 - weight) * model + weight * words``, each the score over the best such score for the question (a
+    convex combination, after Bruch et al., TOIS 2023), 0 for what the words do not find. `Hit.score` is MaxSim in any
+    case; `Hit.stages` holds the words' score and the sum.
 
     Words help where names, numbers and rare terms decide, and harm elsewhere (code, paraphrases): the weight is 0
     unless you set it. `latelens.evaluation.hybrid.choose_weight` chooses one by questions whose answers you know.
@@ -34,11 +33,6 @@ class Hybrid:
         Of the words, 0 to 1; 0 searches the index alone.
     candidates
         How many to take from each.
-
-    Raises
-    ------
-    ValueError
-        With a weight, if the encoder has no calibration.
     """
 
     def __init__(self, index: Index, words: FirstStage, *, weight: float = 0.0, candidates: int = 100) -> None:
@@ -63,58 +57,55 @@ class Hybrid:
             return self.index.search_many(queries, k, filter=filter)
         check_count("k", k)
         found = found_by_both(self.index, self.words, queries, max(self.candidates, k), filter)
-        return [[one.hit(self.weight) for one in in_order(some, self.weight)[:k]] for some in found]
+        return [[one.with_sum(self.weight) for one in in_order(some, self.weight)[:k]] for some in found]
 
 
 @dataclass(frozen=True)
 class Weighed:
-    """A hit with what either search makes of it, 0 to 1; `words` says the words' score under their name."""
+    """A hit with its share of the best score, by the model and by words; `stage` is the words' score by its name."""
 
-    maxsim: Hit
-    relevance: float
-    share: float
-    words: dict[str, float]
+    hit: Hit
+    model: float
+    words: float
+    stage: Mapping[str, float]
 
     def sum(self, weight: float) -> float:
         """The weighted sum."""
-        return (1 - weight) * self.relevance + weight * self.share
+        return (1 - weight) * self.model + weight * self.words
 
-    def hit(self, weight: float) -> Hit:
+    def with_sum(self, weight: float) -> Hit:
         """The hit with its stages."""
-        return replace(self.maxsim, stages={**self.maxsim.stages, **self.words, "hybrid": self.sum(weight)})
+        return replace(self.hit, stages={**self.hit.stages, **self.stage, "hybrid": self.sum(weight)})
 
 
 def in_order(found: Sequence[Weighed], weight: float) -> list[Weighed]:
     """By the weighted sum; equal ones by MaxSim."""
-    return sorted(found, key=lambda one: (-one.sum(weight), -one.maxsim.score))
+    return sorted(found, key=lambda one: (-one.sum(weight), -one.hit.score))
 
 
 def found_by_both(
     index: Index, words: FirstStage, queries: Sequence[str], candidates: int, filter: Filter | None = None
 ) -> list[list[Weighed]]:
     """What the index and the words find for each query, in no particular order."""
-    calibration = getattr(index.encoder, "calibration", None)
-    if calibration is None:
-        raise ValueError(
-            f"a weight needs relevance, and {index.encoder.name!r} has no calibration: fit one with "
-            "`python -m latelens.evaluation.calibrate`, or leave the weight at 0"
-        )
     found = []
     for query, hits in zip(queries, index.search_many(queries, candidates, filter=filter), strict=True):
-        by_words = {one.chunk.id: one.score or 0.0 for one in words.candidates(query, candidates, filter)}
-        best = max(by_words.values(), default=0.0) or 1.0
+        stages = {one.chunk.id: one.score or 0.0 for one in words.candidates(query, candidates, filter)}
+        every = [*hits, *_others(index, hits, list(stages))]
+        by_model = _shares([hit.score for hit in every])
+        by_words = _shares([stages.get(hit.chunk.id, 0.0) for hit in every])
         found.append(
             [
-                Weighed(
-                    hit,
-                    relevance(hit.explanation, calibration) or 0.0,
-                    by_words.get(hit.chunk.id, 0.0) / best,
-                    {words.name: by_words[hit.chunk.id]} if hit.chunk.id in by_words else {},
-                )
-                for hit in [*hits, *_others(index, hits, list(by_words))]
+                Weighed(hit, model, word, {words.name: stages[hit.chunk.id]} if hit.chunk.id in stages else {})
+                for hit, model, word in zip(every, by_model, by_words, strict=True)
             ]
         )
     return found
+
+
+def _shares(scores: Sequence[float]) -> list[float]:
+    """Each score over the best; 0 where none is above 0."""
+    best = max(scores, default=0.0)
+    return [score / best if best > 0 else 0.0 for score in scores]
 
 
 def _others(index: Index, hits: Sequence[Hit], ids: Sequence[str]) -> list[Hit]:
