@@ -11,6 +11,7 @@ from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.encoders import Encoder, EncoderPool, ModelInfo, PageEncoder, TokenPooling, list_models, load_encoder
 from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.calibration import Calibration
+from latelens.explanation.cells import CellMatch, cell_matches
 from latelens.explanation.contrasting import Contrast, WordGain, contrast
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
 from latelens.explanation.maps import PageMaps, page_maps
@@ -24,6 +25,7 @@ __all__ = [
     "Attribution",
     "Attributor",
     "Calibration",
+    "CellMatch",
     "Citation",
     "Claim",
     "Contrast",
@@ -52,6 +54,7 @@ __all__ = [
     "WordMiss",
     "__version__",
     "attribute",
+    "cell_matches",
     "contrast",
     "explain",
     "explain_miss",

@@ -16,7 +16,7 @@ from latelens.explanation.matches import explain as explain_score
 from latelens.explanation.regions import Region, find_regions
 from latelens.explanation.relevance import relevance as relevance_of
 from latelens.explanation.results import ExplainMode, Ranked, Ranking
-from latelens.pages.images import check_pages
+from latelens.pages.images import as_page, check_pages
 from latelens.pages.page import Page
 from latelens.refusals import check_count, check_is, check_number, check_texts, described, shown, warn_caller
 from latelens.text.characters import is_visible
@@ -105,7 +105,8 @@ def rerank_pages(
 ) -> Ranking:
     """Order images of pages by MaxSim with a query, best first; equal scores keep the input order.
 
-    ``ranked.regions`` say where on each page the query is answered, and of a `Page` which words stand there.
+    ``ranked.regions`` say where on each page the query is answered, and of a page with a text layer which words stand
+    there; ``ranked.page`` is the page.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def rerank_pages(
         explain=explain,
         min_score=min_score,
         max_spans=max_regions,
-        pages=[page if isinstance(page, Page) else None for page in pages],
+        pages=[as_page(page) for page in pages],
     )
 
 
@@ -179,9 +180,10 @@ def rank_explained(
         if min_relevance is None or relevance is None or relevance >= min_relevance:
             evidence = () if explain == "off" else find_evidence(explanation, max_spans=max_spans)
             regions: tuple[Region, ...] = ()
+            page = pages[i] if pages and explanation.document.page is not None else None
             if explain != "off" and explanation.document.page is not None:
-                regions = find_regions(explanation, page=pages[i] if pages else None, max_regions=max_spans)
-            found.append(Ranked(i, explanation.score, explanation, evidence, relevance, regions))
+                regions = find_regions(explanation, page=page, max_regions=max_spans)
+            found.append(Ranked(i, explanation.score, explanation, evidence, relevance, regions, page))
     return found
 
 

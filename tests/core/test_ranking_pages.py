@@ -53,6 +53,17 @@ def test_a_page_of_a_file_gives_its_words(report):
     assert any(region.page is pages[best.index] for region in best.regions)
 
 
+def test_whatever_is_given_as_a_page_comes_back_as_one(tmp_path):
+    RED.save(tmp_path / "red.png")
+    data = (tmp_path / "red.png").read_bytes()
+    ranking = rerank_pages("red", [RED, tmp_path / "red.png", data], ENCODER)
+    assert [found.page.name for found in ranking] == ["picture, page 1", "red.png, page 1", "the bytes given, page 1"]
+    for found in ranking:
+        assert (found.page.width, found.page.height, found.page.image().size) == (40, 50, (40, 50))
+        assert found.page.image(144).size == (80, 100)
+        assert found.regions[0].crop(0).getcolors() == [(100, (255, 0, 0))]
+
+
 def test_what_is_wrong_is_refused():
     with pytest.raises(TypeError, match="'fake' reads text, not images of pages"):
         rerank_pages("red", [RED], FakeEncoder())

@@ -82,8 +82,12 @@ CALLS = [
     ),
     Call("explain", explain, {"query": lambda: rows("eat"), "document": rows}),
     Call("find_evidence", find_evidence, {"explanation": explanation, "max_spans": always(2)}),
-    Call("contrast", contrast, {"a": explanation, "b": explanation}),
-    Call("explain_miss", explain_miss, {"query": lambda: rows("eat"), "document": rows}),
+    Call(
+        "contrast",
+        contrast,
+        {"a": explanation, "b": explanation, "page_a": always(None), "page_b": always(None)},
+    ),
+    Call("explain_miss", explain_miss, {"query": lambda: rows("eat"), "document": rows, "page": always(None)}),
     # `attribute` and the encoders have tables of their own; words and sentences are cached by their text, which
     # every public call has checked.
     Call("Attributor", Attributor, {"model": encoder, "cache": always(None)}),

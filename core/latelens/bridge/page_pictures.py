@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from latelens.bridge.metadata import ours, read_regions
@@ -71,13 +70,12 @@ def page_pictures(
                 f"chunk {i} names no page of a file in folders={list(map(str, folders))}: give folders=[...] where the "
                 "files lie, or leave the chunk out"
             )
-        name = f"{Path(page.source).name}, page {page.label}"
         regions = read_regions({"metadata": metadata}) if crops and ours(metadata) else []
         drawn = page.image()
         for number, region in enumerate(regions, start=1):
-            yield PagePicture(f"{name}, region {number}", _png(region.crop(margin, image=drawn), max_pixels))
+            yield PagePicture(f"{page.name}, region {number}", _png(region.crop(margin, image=drawn), max_pixels))
         if not regions:
-            yield PagePicture(name, _png(drawn, max_pixels))
+            yield PagePicture(page.name, _png(drawn, max_pixels))
 
 
 def page_of(files: PageFiles, image: FilePage | bytes | None) -> Page | None:

@@ -1,5 +1,6 @@
 """Why a document got its score: matches, evidence, differences and misses."""
 
+from latelens.explanation.cells import CellMatch, cell_matches
 from latelens.explanation.codes import Code, CodesExplanation, explain_codes
 from latelens.explanation.contrasting import Contrast, WordGain, contrast
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
@@ -10,6 +11,7 @@ from latelens.explanation.regions import Region, find_regions
 
 __all__ = [
     "COVERED",
+    "CellMatch",
     "Code",
     "CodesExplanation",
     "Contrast",
@@ -21,6 +23,7 @@ __all__ = [
     "Region",
     "WordGain",
     "WordMiss",
+    "cell_matches",
     "contrast",
     "explain",
     "explain_codes",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenKind
+from latelens.explanation.cells import CellMatch, cell_matches, place_of, words_of
 from latelens.explanation.matches import Explanation
 from latelens.explanation.words import query_entries
+from latelens.pages.page import Page
 from latelens.refusals import check_is
 from latelens.text.characters import words
 
@@ -30,7 +33,11 @@ class WordGain:
     a, b
         Contribution to either score: the sum of the matches of the word's rows.
     a_matched, b_matched
-        The words that were matched in either document, in its order; empty where no row with text was.
+        The words that were matched in either document, in its order; empty where no row with text was. Of a page image,
+        the words that stand in the cells that were matched, where the page is known.
+    a_cells, b_cells
+        Of a page image, the cell that each of the word's rows matched; their similarities sum to the contribution.
+        Empty for a text.
     """
 
     word: str
@@ -41,6 +48,8 @@ class WordGain:
     b: float
     a_matched: tuple[str, ...]
     b_matched: tuple[str, ...]
+    a_cells: tuple[CellMatch, ...] = ()
+    b_cells: tuple[CellMatch, ...] = ()
 
     @property
     def gain(self) -> float:
@@ -66,17 +75,19 @@ class Contrast:
     def __str__(self) -> str:
         ranked = sorted(self.words, key=lambda word: -abs(word.gain))
         width = max(len(word.word) for word in ranked)
-        lines = [f"{'':{width}}  {'gain':>7}  in A | in B", f"{'total':{width}}  {self.gap:+7.3f}"]
+        a, b = (_named(name, cells) for name, cells in (("A", ranked[0].a_cells), ("B", ranked[0].b_cells)))
+        lines = [f"{'':{width}}  {'gain':>7}  in {a} | in {b}", f"{'total':{width}}  {self.gap:+7.3f}"]
         for word in ranked:
-            a, b = (", ".join(matched) or "-" for matched in (word.a_matched, word.b_matched))
+            a, b = said(word.a_matched, word.a_cells), said(word.b_matched, word.b_cells)
             lines.append(f"{word.word:{width}}  {word.gain:+7.3f}  {a} {word.a:.3f} | {b} {word.b:.3f}")
         return "\n".join(lines)
 
 
-def contrast(a: Explanation, b: Explanation) -> Contrast:
+def contrast(a: Explanation, b: Explanation, *, page_a: Page | None = None, page_b: Page | None = None) -> Contrast:
     """Explain the gap between two documents' scores for one query.
 
-    A query row adds ``max_j S_A[i, j] - max_j S_B[i, j]`` to the gap, so the gains sum to it exactly.
+    A query row adds ``max_j S_A[i, j] - max_j S_B[i, j]`` to the gap, so the gains sum to it exactly. Of page images it
+    says which cells were matched; `page_a` and `page_b`, as `open_pages` gives them, say which words stand there.
 
     Raises
     ------
@@ -85,6 +96,7 @@ def contrast(a: Explanation, b: Explanation) -> Contrast:
     """
     for name, one in (("a", a), ("b", b)):
         check_is(name, one, Explanation, "an Explanation, as explain gives it")
+    cells_a, cells_b = cells_of(a, page_a), cells_of(b, page_b)
     if a.query.text != b.query.text or a.query.tokens != b.query.tokens:
         raise ValueError(
             f"a contrast needs one query and got {a.query.text!r:.60} and {b.query.text!r:.60}; "
@@ -94,6 +106,7 @@ def contrast(a: Explanation, b: Explanation) -> Contrast:
     best_b = b.similarity.max(axis=1).astype(np.float64)
     entries = []
     for text, kind, start, end, rows in query_entries(a.query):
+        in_a, in_b = (tuple(cells[row] for row in rows.tolist() if cells) for cells in (cells_a, cells_b))
         entry = WordGain(
             word=text,
             kind=kind,
@@ -101,11 +114,32 @@ def contrast(a: Explanation, b: Explanation) -> Contrast:
             query_end=end,
             a=math.fsum(best_a[rows].tolist()),
             b=math.fsum(best_b[rows].tolist()),
-            a_matched=matched_words(a, rows),
-            b_matched=matched_words(b, rows),
+            a_matched=words_of(in_a) or matched_words(a, rows),
+            b_matched=words_of(in_b) or matched_words(b, rows),
+            a_cells=in_a,
+            b_cells=in_b,
         )
         entries.append(entry)
     return Contrast(math.fsum([*best_a.tolist(), *(-best_b).tolist()]), tuple(entries))
+
+
+def cells_of(explanation: Explanation, page: Page | None) -> tuple[CellMatch, ...]:
+    """`cell_matches` of a page image; none for a text."""
+    check_is("page", page, (Page, type(None)), "a Page, as open_pages gives them, or None")
+    return () if explanation.document.page is None else cell_matches(explanation, page=page)
+
+
+def said(matched: Sequence[str], cells: Sequence[CellMatch]) -> str:
+    """What was matched, as one says it: the words, and of a page image where they stand."""
+    words = ", ".join(matched)
+    if not cells:
+        return words or "-"
+    return f"{place_of(cells)} ({words})" if words else place_of(cells)
+
+
+def _named(side: str, cells: Sequence[CellMatch]) -> str:
+    page = cells[0].page if cells else None
+    return side if page is None else f"{side}, {page.name}"
 
 
 def matched_words(explanation: Explanation, rows: NDArray[np.intp]) -> tuple[str, ...]:

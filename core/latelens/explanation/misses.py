@@ -9,9 +9,11 @@ from itertools import chain, repeat
 import numpy as np
 
 from latelens.embeddings import TokenEmbeddings, TokenKind
-from latelens.explanation.contrasting import matched_words
+from latelens.explanation.cells import CellMatch, words_of
+from latelens.explanation.contrasting import cells_of, matched_words, said
 from latelens.explanation.matches import COVERED, explain
 from latelens.explanation.words import query_entries
+from latelens.pages.page import Page
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,11 @@ class WordMiss:
         How clearly it is matched, at most 1, see `Explanation.word_strengths`; None for rows of no word, and for a page
         image, where no strength is known to be enough.
     matched
-        The words that it matched in the document, in its order.
+        The words that it matched in the document, in its order. Of a page image, the words that stand in the cells that
+        it matched, where the page is known.
+    cells
+        Of a page image, the cell that each of the word's rows matched best: where to look for what is missing. Empty
+        for a text.
     """
 
     word: str
@@ -45,6 +51,7 @@ class WordMiss:
     lost: float
     strength: float | None
     matched: tuple[str, ...]
+    cells: tuple[CellMatch, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -75,13 +82,16 @@ class Miss:
         width = max(len(word.word) for word in ranked)
         lines = [f"{'':{width}}    lost  best match"]
         for word in ranked:
-            matched = ", ".join(word.matched) or "-"
+            matched = said(word.matched, word.cells)
             lines.append(f"{word.word:{width}}  {word.lost:6.3f}  {matched if word.found else f'nothing ({matched})'}")
         return "\n".join(lines)
 
 
-def explain_miss(query: TokenEmbeddings, document: TokenEmbeddings) -> Miss:
+def explain_miss(query: TokenEmbeddings, document: TokenEmbeddings, *, page: Page | None = None) -> Miss:
     """Say for each word of a query what a document lacks.
+
+    Of a page image it says where on it the best matches are; `page`, as `open_pages` gives it, says which words stand
+    there.
 
     Raises
     ------
@@ -92,9 +102,10 @@ def explain_miss(query: TokenEmbeddings, document: TokenEmbeddings) -> Miss:
     best = explanation.similarity.max(axis=1).astype(np.float64)  # (query rows,) float64
     known = [] if document.is_page_image else explanation.word_strengths.tolist()
     strengths = chain(known, repeat(None))  # words come first
-    words = []
+    cells, words = cells_of(explanation, page), []
     for (text, kind, start, end, rows), strength in zip(query_entries(query), strengths, strict=False):
         earned = math.fsum(best[rows].tolist())
+        own = tuple(cells[row] for row in rows.tolist() if cells)
         word = WordMiss(
             word=text,
             kind=kind,
@@ -103,7 +114,8 @@ def explain_miss(query: TokenEmbeddings, document: TokenEmbeddings) -> Miss:
             earned=earned,
             lost=len(rows) - earned,
             strength=strength,
-            matched=matched_words(explanation, rows),
+            matched=words_of(own) or matched_words(explanation, rows),
+            cells=own,
         )
         words.append(word)
     return Miss(explanation.score, tuple(words), explanation.uncovered)

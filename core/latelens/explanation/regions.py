@@ -16,6 +16,7 @@ from latelens.explanation.matches import Explanation, found_anywhere
 from latelens.explanation.words import QueryWords, query_words
 from latelens.pages.geometry import Box, area, in_pixels
 from latelens.pages.page import Page
+from latelens.pages.under import characters_in
 from latelens.patches import PatchGrid
 from latelens.refusals import check_count, check_is, check_number
 
@@ -212,11 +213,7 @@ def _drop(explanation: Explanation, rows: NDArray[np.intp]) -> float:
 
 def _lines_under(page: Page, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which characters stand on a line that has a character in one of some boxes: (characters,)."""
-    x, y = (page.boxes[:, :2] + page.boxes[:, 2:]).T / 2  # (characters,) middles, NaN where nothing is seen
-    inside = np.zeros(len(x), dtype=bool)
-    for left, top, right, bottom in boxes.tolist():
-        inside |= (x >= left) & (x < right) & (y >= top) & (y < bottom)
-    return np.isin(page.lines, np.unique(page.lines[inside]))
+    return np.isin(page.lines, np.unique(page.lines[characters_in(page, boxes.tolist())]))
 
 
 def _text(page: Page, characters: NDArray[np.bool_]) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Explanation
 from latelens.explanation.regions import Region
+from latelens.pages.page import Page
 from latelens.shown import ShowsInNotebooks
 
 ExplainMode = Literal["off", "evidence", "tokens"]
@@ -32,6 +33,8 @@ class Ranked(ShowsInNotebooks):
         page image.
     regions
         Of a page image, the regions that answer the query, best first; empty for a text, and with ``explain="off"``.
+    page
+        Of a page image, the page, where it is known: renderers draw it.
     """
 
     index: int
@@ -40,6 +43,7 @@ class Ranked(ShowsInNotebooks):
     evidence: tuple[EvidenceSpan, ...]
     relevance: float | None = None
     regions: tuple[Region, ...] = ()
+    page: Page | None = None
 
 
 class Ranking(list[Ranked], ShowsInNotebooks):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
+from latelens.pages.geometry import Frame
 from latelens.pages.opening import Pages, open_bytes, open_pages
 from latelens.pages.page import Page
 from latelens.pages.pictures import upright
@@ -42,6 +46,38 @@ def check_pages(pages: Any) -> Sequence[PageImage]:
     return pages
 
 
+def as_page(page: PageImage) -> Page:
+    """What was given as a page: a picture of Pillow's, which has no words, becomes one of as many points as pixels.
+
+    Raises
+    ------
+    ValueError
+        If a file is no PDF and no image, or has several pages.
+    """
+    if isinstance(page, Page | bytes | str | os.PathLike):
+        return page if isinstance(page, Page) else _only(page)
+    drawn = _Picture(page)
+    width, height = drawn.draw(1, None).size
+    nowhere = np.zeros((0, 4), dtype=np.float32)
+    name = getattr(page, "filename", "") or "picture"
+    frame = Frame(0.0, 0.0, float(width), float(height))
+    return Page(name, 1, "1", frame, "", nowhere, np.zeros(0, dtype=np.int32), "", True, drawn)
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """Draws a picture of Pillow's as the only page that it is."""
+
+    picture: Image
+
+    def draw(self, number: int, dpi: int | None) -> Image:
+        picture = upright(self.picture)
+        if dpi is None:
+            return picture
+        size = tuple(max(1, round(side * dpi / 72)) for side in picture.size)
+        return picture.resize((size[0], size[1]))
+
+
 def picture_of(page: PageImage) -> Image:
     """A page as an RGB picture, drawn now: a `Page` of a PDF at 144 dots an inch, an image with its own pixels.
 
@@ -52,7 +88,7 @@ def picture_of(page: PageImage) -> Image:
     """
     if not isinstance(page, Page | bytes | str | os.PathLike):
         return upright(page)
-    return (page if isinstance(page, Page) else _only(page)).image()
+    return as_page(page).image()
 
 
 def text_of(page: PageImage) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -90,6 +91,11 @@ class Page:
         return f"{self.source}:page_{self.number}"
 
     @property
+    def name(self) -> str:
+        """What a reader calls it, ``report.pdf, page 7``."""
+        return f"{Path(self.source).name}, page {self.label}"
+
+    @property
     def width(self) -> float:
         """Width in points, 1/72 inch, as shown."""
         return self.frame.width
@@ -102,8 +108,14 @@ class Page:
     @cached_property
     def words(self) -> tuple[Word, ...]:
         """The page's words with their boxes, in the order of the text."""
-        spans = [found.span() for found in _WORD.finditer(self.text)]
+        spans = zip(*(edges.tolist() for edges in self.word_edges), strict=True)
         return tuple(Word(self.text[start:end], start, end, self.boxes_of(start, end)) for start, end in spans)
+
+    @cached_property
+    def word_edges(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Where the words begin and where they end in the text, (words,) each."""
+        spans = np.array([found.span() for found in _WORD.finditer(self.text)], dtype=np.intp).reshape(-1, 2)
+        return spans[:, 0], spans[:, 1]
 
     def boxes_of(self, start: int, end: int) -> tuple[Box, ...]:
         """Boxes of a span of the text, one a line, as fractions of the page.

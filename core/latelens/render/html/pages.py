@@ -78,7 +78,7 @@ class PageReport:
         page = self.pages[index]
         if self.names is not None:
             return self.names[index]
-        return f"document {index}" if page is None else f"{Path(page.source).name}, page {page.label}"
+        return f"document {index}" if page is None else page.name
 
 
 def page_report(
