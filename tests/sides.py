@@ -6,8 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.runnables import RunnableLambda
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.llms.types import ChatMessage, CitationBlock
 from llama_index.core.schema import Document as LlamaIndexDocument
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from llama_index.core.tools import ToolOutput
 
 import langchain_latelens
 import langchain_latelens.documents
@@ -20,6 +25,8 @@ import llama_index_latelens.retriever
 import llama_index_latelens.stages
 import llama_index_latelens.tool
 from latelens.index import Chunk, Searcher
+
+_EDGES = ("left", "top", "right", "bottom")
 
 
 class LangChainSide:
@@ -98,6 +105,31 @@ class LangChainSide:
     async def aquotes(self, tool: Any, query: str) -> str:
         return await tool.ainvoke({"query": query})
 
+    def cite(self, answer: str, found: Sequence[Document], **options: Any) -> AIMessage:
+        return langchain_latelens.attach_citations(answer, found, **options)
+
+    read_attribution = staticmethod(langchain_latelens.read_attribution)
+
+    def citation_places(self, cited: AIMessage) -> list[dict[str, Any]]:
+        """Page and boxes of each citation, as far as it has them."""
+        notes = [note["extras"] for block in cited.content_blocks for note in block.get("annotations", ())]
+        return [{key: note[key] for key in ("page", "boxes") if key in note} for note in notes]
+
+    def fixed(self, found: Sequence[Document]) -> Any:
+        """A retriever that finds the same whatever is asked."""
+        return RunnableLambda(lambda query: list(found))
+
+    def tool_blocks(self, tool: Any, query: str) -> list[Any]:
+        call = {"name": tool.name, "args": {"query": query}, "id": "1", "type": "tool_call"}
+        return tool.invoke(call).content_blocks
+
+    async def atool_blocks(self, tool: Any, query: str) -> list[Any]:
+        call = {"name": tool.name, "args": {"query": query}, "id": "1", "type": "tool_call"}
+        return (await tool.ainvoke(call)).content_blocks
+
+    def text_of_blocks(self, blocks: Sequence[Any]) -> str:
+        return str(ToolMessage(content=list(blocks), tool_call_id="1").text)
+
 
 class LlamaIndexSide:
     add_boxes = staticmethod(llama_index_latelens.add_boxes)
@@ -172,6 +204,41 @@ class LlamaIndexSide:
 
     async def aquotes(self, tool: Any, query: str) -> str:
         return (await tool.acall(query)).content
+
+    def cite(self, answer: str, found: Sequence[NodeWithScore], **options: Any) -> ChatMessage:
+        return llama_index_latelens.attach_citations(ChatMessage(answer), found, **options)
+
+    read_attribution = staticmethod(llama_index_latelens.read_attribution)
+
+    def citation_places(self, cited: ChatMessage) -> list[dict[str, Any]]:
+        """Page and boxes of each citation, as far as it has them; a message has them in thousandths."""
+        places = [block.additional_location_info for block in cited.blocks if isinstance(block, CitationBlock)]
+        edges = [[place[name] / 1000 for name in _EDGES if name in place] for place in places]
+        return [
+            {"page": place["page"], "boxes": [box]} if box else {} for place, box in zip(places, edges, strict=True)
+        ]
+
+    def fixed(self, found: Sequence[NodeWithScore]) -> Any:
+        """A retriever that finds the same whatever is asked."""
+        return _Fixed(found)
+
+    def tool_blocks(self, tool: Any, query: str) -> list[Any]:
+        return tool(query).blocks
+
+    async def atool_blocks(self, tool: Any, query: str) -> list[Any]:
+        return (await tool.acall(query)).blocks
+
+    def text_of_blocks(self, blocks: Sequence[Any]) -> str:
+        return ToolOutput("find", blocks=list(blocks), raw_input={}).content
+
+
+class _Fixed(BaseRetriever):
+    def __init__(self, found: Sequence[NodeWithScore]) -> None:
+        super().__init__()
+        self._found = list(found)
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return self._found
 
 
 def _nodes(chunks: Sequence[Any]) -> list[Any]:

@@ -111,9 +111,9 @@ def check_one_of(name: str, value: object, choices: Sequence[object]) -> None:
         raise ValueError(f"{name} must be {', '.join(some)} or {last}, got {shown(value)}")
 
 
-def check_count(name: str, value: int) -> None:
-    """Refuse what is no int of at least 1, or counts more than a machine can hold."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be an int of at least 1, got {shown(value)}")
+def check_count(name: str, value: int, *, least: int = 1) -> None:
+    """Refuse what is no int of at least `least`, or counts more than a machine can hold."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be an int of at least {least}, got {shown(value)}")
     if value > sys.maxsize:
         raise ValueError(f"{name} must be an int of at most {sys.maxsize}, got {shown(value)}")

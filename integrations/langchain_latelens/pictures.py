@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from langchain_core.documents import Document
 from langchain_core.messages.content import ContentBlock, create_image_block, create_text_block
 
 from langchain_latelens.documents import WRAP
 from latelens.bridge.arguments import listed
-from latelens.bridge.page_pictures import MAX_PIXELS, MIME_TYPE, page_pictures
+from latelens.bridge.page_pictures import MAX_PIXELS, MIME_TYPE, PagePicture, page_pictures
 from latelens.pages.files import file_page
 
 
@@ -50,8 +50,13 @@ def page_blocks(
         (document.metadata, file_page(document.metadata))
         for document in listed("documents", documents, Document, wrap=WRAP)
     ]
+    return picture_blocks(page_pictures(chunks, folders=folders, crops=crops, margin=margin, max_pixels=max_pixels))
+
+
+def picture_blocks(pictures: Iterable[PagePicture], end: str = "") -> list[ContentBlock]:
+    """For each picture a block of text with its caption and `end`, and one with the image."""
     blocks: list[ContentBlock] = []
-    for picture in page_pictures(chunks, folders=folders, crops=crops, margin=margin, max_pixels=max_pixels):
+    for picture in pictures:
         data = base64.b64encode(picture.data).decode()
-        blocks += [create_text_block(picture.caption), create_image_block(base64=data, mime_type=MIME_TYPE)]
+        blocks += [create_text_block(picture.caption + end), create_image_block(base64=data, mime_type=MIME_TYPE)]
     return blocks

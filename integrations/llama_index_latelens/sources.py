@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -11,13 +12,14 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeRelationship, No
 from llama_index.core.tools import ToolOutput
 
 from latelens.attribution import Source
-from latelens.bridge.arguments import check_many
+from latelens.bridge.arguments import check_many, listed
 from latelens.bridge.sources import source_of
 from latelens.refusals import described
 from latelens.text.sentences import split_sentences
 from llama_index_latelens.evidence import EXCLUDED
 from llama_index_latelens.model_written import is_by_model
 from llama_index_latelens.nodes import fitting_start, keys_shown, shown_keys, start_in_document, text_of
+from llama_index_latelens.pictures import region_blocks
 
 Event = TypeVar("Event")
 SourceLike = NodeWithScore | BaseNode | Source | Mapping[str, Any] | str
@@ -131,18 +133,44 @@ def asked_in(messages: Iterable[ChatMessage]) -> str | None:
     return next((text for text in reversed(said) if text.strip() and not text.startswith("Observation:")), None)
 
 
-def to_citable_blocks(nodes: Sequence[NodeWithScore | BaseNode]) -> list[CitableBlock]:
+def to_citable_blocks(
+    nodes: Sequence[NodeWithScore | BaseNode],
+    *,
+    crops: bool = False,
+    folders: Sequence[str | os.PathLike[str]] = (),
+) -> list[CitableBlock]:
     """Nodes for a model that cites by itself: one block a node, in it one text a sentence, so that it cites sentences.
 
     The texts are those of `latelens.text.split_sentences` on the node's text, in order. A node without text is
-    left out. Only for models that take them: OpenAI's integration raises on such blocks.
+    left out. A page image that a reranker or retriever found is one block a region: its words, titled
+    ``report.pdf, page 7, region 1``, from a source that ends with ``#box=500,200,1000,400``: left, top, right and
+    bottom in thousandths of the page. Only for models that take them: OpenAI's integration raises on such blocks.
+
+    Parameters
+    ----------
+    crops
+        Of page images, put the picture of the region before its words.
+    folders
+        Where the files of those pages lie; no other is opened.
+
+    Raises
+    ------
+    ValueError
+        If a picture is asked for, and its page is no file that may be opened.
     """
-    blocks = []
-    for source in to_sources(nodes):
-        sentences: list[Any] = [TextBlock(text=source.text[start:end]) for start, end in split_sentences(source.text)]
-        if sentences:
-            name = source.id or ""
-            blocks.append(CitableBlock(title=source.title or name, source=source.url or name, content=sentences))
+    blocks: list[CitableBlock] = []
+    given: list[Any] = listed("nodes", nodes, (NodeWithScore, BaseNode))
+    for found in given:
+        node, source = found.node if isinstance(found, NodeWithScore) else found, to_source(found)
+        title, link = source.title or source.id or "", source.url or source.id or ""
+        parts = region_blocks(node, folders=folders if crops else None)
+        if parts:
+            blocks += [
+                CitableBlock(title=part.title, source=f"{link}#{part.place}", content=part.content) for part in parts
+            ]
+        elif source.text:
+            sentences = [TextBlock(text=source.text[start:end]) for start, end in split_sentences(source.text)]
+            blocks += [CitableBlock(title=title, source=link, content=list[Any](sentences))] if sentences else []
     return blocks
 
 

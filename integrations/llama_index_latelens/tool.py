@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.llms.types import TextBlock
 from llama_index.core.bridge.pydantic import BaseModel, Field
 from llama_index.core.schema import NodeWithScore
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata, ToolOutput
 
 from latelens.bridge.arguments import check_name, check_type
-from latelens.bridge.quotes import Found, QuoteNumbers, checked_numbers, numbered_quotes
+from latelens.bridge.page_pictures import QuotedPictures
+from latelens.bridge.quotes import Found, QuoteNumbers, checked_numbers, quotes_of, written
 from latelens.refusals import shown
-from llama_index_latelens.nodes import text_of
+from llama_index_latelens.nodes import image_of, text_of
+from llama_index_latelens.pictures import picture_blocks
 
 # What LlamaIndex's own tools make of keyword arguments: "\ninput is capital of france\n".
 _NOISE = re.compile(r"\A\n(?:input|query) is ")
@@ -33,6 +38,8 @@ def create_evidence_tool(
     *,
     numbers: QuoteNumbers | None = None,
     name_unmatched: bool = False,
+    max_images: int = 0,
+    folders: Sequence[str | os.PathLike[str]] = (),
 ) -> EvidenceTool:
     """Make a tool that answers a query with numbered quotes, each a sentence of evidence with its source.
 
@@ -52,23 +59,41 @@ def create_evidence_tool(
         conversation that goes on in a new process needs `QuoteNumbers(texts)` of its earlier tool messages.
     name_unmatched
         End with a line that names the query's content words that nothing quoted has a close wording for.
+    max_images
+        Of page images, how many regions the model is given as pictures too, those of the first quotes; each picture
+        follows a text with its quote's number and source. A region without a picture is its words and its box.
+    folders
+        Where the files of those pages lie; no other is opened.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type, or a folder is not there.
     """
     check_type("retriever", retriever, BaseRetriever, instead="of an index pass index.as_retriever()")
     check_name("name", name)
     check_name("description", description)
     metadata = ToolMetadata(description=description, name=name, fn_schema=EvidenceQuery)
-    return EvidenceTool(retriever, metadata, checked_numbers(numbers), name_unmatched=name_unmatched)
+    pictures = QuotedPictures.checked(max_images, folders)
+    return EvidenceTool(retriever, metadata, checked_numbers(numbers), pictures, name_unmatched=name_unmatched)
 
 
 class EvidenceTool(AsyncBaseTool):
     """Made by `create_evidence_tool`."""
 
     def __init__(
-        self, retriever: BaseRetriever, metadata: ToolMetadata, numbers: QuoteNumbers, *, name_unmatched: bool
+        self,
+        retriever: BaseRetriever,
+        metadata: ToolMetadata,
+        numbers: QuoteNumbers,
+        pictures: QuotedPictures,
+        *,
+        name_unmatched: bool,
     ) -> None:
         self._retriever = retriever
         self._metadata = metadata
         self._numbers = numbers
+        self._pictures = pictures
         self._name_unmatched = name_unmatched
 
     @property
@@ -84,15 +109,19 @@ class EvidenceTool(AsyncBaseTool):
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
         """Like `call`, off the event loop."""
         query = clean_query(*args, **kwargs)
-        return self._output(query, await self._retriever.aretrieve(query))
+        nodes = await self._retriever.aretrieve(query)
+        return await asyncio.to_thread(self._output, query, nodes)
 
     def _output(self, query: str, nodes: Sequence[NodeWithScore]) -> ToolOutput:
-        found = [Found(scored.node.node_id, text_of(scored.node), scored.node.metadata) for scored in nodes]
+        found = [
+            Found(scored.node.node_id, text_of(scored.node), scored.node.metadata, image_of(scored.node))
+            for scored in nodes
+        ]
+        quotes = quotes_of(found, self._numbers)
+        text = written(query, found, quotes, name_unmatched=self._name_unmatched)
+        blocks: list[Any] = [TextBlock(text=text), *picture_blocks(self._pictures(quotes, found))]
         return ToolOutput(
-            content=numbered_quotes(query, found, numbers=self._numbers, name_unmatched=self._name_unmatched),
-            tool_name=self.metadata.get_name(),
-            raw_input={"query": query},
-            raw_output=list(nodes),
+            tool_name=self.metadata.get_name(), blocks=blocks, raw_input={"query": query}, raw_output=list(nodes)
         )
 
 

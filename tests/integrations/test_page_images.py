@@ -11,17 +11,26 @@ from typing import Any
 import pytest
 from fake_encoder import FakeEncoder
 from langchain_core.documents import Document
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.schema import ImageNode, MediaResource, Node, NodeWithScore, TextNode
 from page_images import ColourEncoder, painted
 from PIL import Image
+from reportlab.pdfgen.canvas import Canvas
 from sides import LangChainSide, LlamaIndexSide
 
 import langchain_latelens
 import llama_index_latelens
-from latelens import read_regions
+from latelens import Attributor, read_regions
+from latelens.attribution.citations import SourceRegion
+from latelens.bridge.marks import numbered_sources
+from latelens.bridge.quotes import Found, numbered_quotes, read_quotes
+from latelens.bridge.regions import NO_WORDS
+from latelens.bridge.sources import source_of
 from latelens.index import ExactIndex, add_pages
-from latelens.pages import open_pages
+from latelens.interchange import from_json, to_json
+from latelens.pages import PageFiles, open_pages
 from latelens.patches import Grid
+from llama_index_latelens import to_citable_blocks
 
 ENCODER = ColourEncoder(Grid(4, 5), Grid(2, 2))
 RED, BOTH = ({"red": (30, 0, 40, 10)}, {"red": (0, 0, 10, 10), "green": (0, 40, 10, 50)})
@@ -128,6 +137,150 @@ def test_pages_become_blocks_for_a_model_that_sees(side: Any, folder) -> None:
     assert all(picture.width * picture.height <= 500 for _, picture in whole)
     with pytest.raises(ValueError, match="chunk 0 names no page of a file in folders="):
         page_blocks(found)
+
+
+WORDS = [("Net revenue 4,512", 60, 700), ("Notes", 60, 100)]
+RED_LINE = "Net revenue 4,512"
+
+
+@pytest.fixture
+def report(tmp_path):
+    """A page whose first line stands on red."""
+    out = io.BytesIO()
+    canvas = Canvas(out, pagesize=(612, 792), invariant=1)
+    canvas.setFillColorRGB(1, 0, 0)
+    canvas.rect(0, 660, 306, 132, stroke=0, fill=1)
+    canvas.setFillColorRGB(0, 0, 0)
+    for text, x, y in WORDS:
+        canvas.drawString(x, y, text)
+    canvas.showPage()
+    canvas.save()
+    (tmp_path / "report.pdf").write_bytes(out.getvalue())
+    return tmp_path
+
+
+def evidence_tool(side: Any, folder, **options: Any) -> Any:
+    """Finds the pages that a reranker finds: the report, and a picture that holds no text."""
+    given = [
+        side.chunk(RED_LINE if name == "report.pdf" else "", name, source=name, page=0)
+        for name in ("report.pdf", "red.png")
+    ]
+    found = side.rerank(side.Rerank(model=ENCODER, folders=[folder]), given, "red")
+    return side.create_evidence_tool(side.fixed(found), "find", "Finds.", **options)
+
+
+QUOTES = (
+    '[1] "Net revenue 4,512" (report.pdf, page 1, region 1, box 0 0 500 200 of 1000)\n'
+    '[2] "a picture, whose words are not known" (red.png, page 1, region 1, box 750 0 1000 200 of 1000)'
+)
+
+
+async def test_the_tool_says_of_a_page_its_words_and_where_they_stand(side: Any, folder, report) -> None:
+    tool = evidence_tool(side, report)
+    assert side.quotes(tool, "red") == QUOTES
+    assert await side.aquotes(tool, "red") == QUOTES
+
+
+async def test_the_tool_gives_pictures_of_the_regions_where_that_is_asked_for(side: Any, folder, report) -> None:
+    tool = evidence_tool(side, report, max_images=2, folders=[report])
+    text, *blocks = side.tool_blocks(tool, "red")
+    assert side.text_of_blocks([text]).strip() == QUOTES
+    (first, crop), (second, _) = pictures(side, blocks)
+    assert first.strip() == "[1] report.pdf, page 1, region 1, box 0 0 500 200 of 1000"
+    assert second.strip() == "[2] red.png, page 1, region 1, box 750 0 1000 200 of 1000"
+    assert crop.size == pytest.approx((0.52 * 1224, 0.22 * 1584), abs=4)
+    _, *others = await side.atool_blocks(tool, "red")
+    assert [caption for caption, _ in pictures(side, others)] == [first, second]
+    read = read_quotes(side.text_of_blocks([text, *blocks]))
+    assert [quote for quote, _ in read.values()] == [RED_LINE, NO_WORDS]
+    one = side.tool_blocks(evidence_tool(side, report, max_images=1, folders=[report]), "red")
+    assert len(one) == 3
+
+
+def test_the_tool_opens_no_file_but_below_its_folders(side: Any, folder, report) -> None:
+    with pytest.raises(ValueError, match=r"chunk 0 names no page of a file in folders=\[\]: give folders="):
+        side.tool_blocks(evidence_tool(side, report, max_images=1), "red")
+    with pytest.raises(ValueError, match="max_images must be an int of at least 0, got -1"):
+        evidence_tool(side, report, max_images=-1)
+    with pytest.raises(ValueError, match="there is no folder 'nowhere'"):
+        evidence_tool(side, report, folders=["nowhere"])
+
+
+def test_words_that_do_not_stand_in_the_text_of_a_page_are_not_quoted() -> None:
+    region = {"box": [0, 0, 0.5, 0.2], "area": 0.1, "score": 1, "drop": 1, "query_words": [], "coarse": False}
+    for words, quoted in (("Net\nRevenue: 4,5…", "Net Revenue: 4,5…"), ("Net loss", NO_WORDS), (None, NO_WORDS)):
+        ours = {"version": 1, "kind": "page", "evidence": [], "regions": [{**region, "words": words}]}
+        found = Found("id", RED_LINE, {"source": "r.pdf", "page": 6, "latelens": ours})
+        (read,) = read_quotes(numbered_quotes("red", [found])).values()
+        assert read == (quoted, "r.pdf, page 7, region 1, box 0 0 500 200 of 1000")
+        assert list(numbered_sources([numbered_quotes("red", [found])], [])) == ([] if quoted == NO_WORDS else [1])
+
+
+def test_a_page_without_regions_is_quoted_from_its_beginning() -> None:
+    ours = {"version": 1, "kind": "page", "evidence": [], "regions": []}
+    found = [Found(None, text, {"source": "r.pdf", "page": 6, "latelens": ours}) for text in (RED_LINE, " ")]
+    assert numbered_quotes("red", found) == (f'[1] "{RED_LINE}" (r.pdf, page 7)\n[2] "{NO_WORDS}" (r.pdf, page 7)')
+
+
+ANSWER = "Net revenue is 4,512."
+# What a claim is compared with, the words of the region, and the offline model that reads them.
+ATTRIBUTOR = Attributor("offline/all-MiniLM-L6-v2")
+
+
+def found_in(side: Any, folder, *, text: str) -> list[Any]:
+    given = [side.chunk(text, "report", source="report.pdf", page=0)]
+    return side.rerank(side.Rerank(model=ENCODER, folders=[folder]), given, "red")
+
+
+@pytest.mark.parametrize("text", [f"{RED_LINE}\nNotes", ""], ids=["text", "no text"])
+def test_a_citation_points_at_the_region_that_holds_its_words(side: Any, report, text) -> None:
+    cited = side.cite(ANSWER, found_in(side, report, text=text), attributor=ATTRIBUTOR)
+    (place,) = side.citation_places(cited)
+    assert place == {"page": 1, "boxes": [[0, 0, 0.5, 0.2]]}
+    (citation,) = side.read_attribution(cited).citations
+    assert (citation.page, citation.boxes) == (1, ((0, 0, 0.5, 0.2),))
+    exact = Attributor(ATTRIBUTOR.encoder, files=PageFiles([report]))
+    (place,) = side.citation_places(side.cite(ANSWER, found_in(side, report, text=text), attributor=exact))
+    assert place["boxes"][0] == pytest.approx([0.098, 0.104, 0.26, 0.12], abs=0.02)  # the line itself
+
+
+def test_words_outside_of_every_region_have_no_box(side: Any, report) -> None:
+    text = f"{RED_LINE}. Dogs must wait outside."
+    cited = side.cite("Dogs must wait outside.", found_in(side, report, text=text), attributor=ATTRIBUTOR)
+    assert side.citation_places(cited) == [{}]
+
+
+def test_an_attribution_to_regions_is_json_that_reads_back(report) -> None:
+    side = LangChainSide()
+    (document,) = found_in(side, report, text="")
+    source = source_of(document.page_content, document.id, document.metadata, None)
+    assert source.text == RED_LINE
+    assert source.regions == (SourceRegion(1, (0, 0, 0.5, 0.2), RED_LINE),)
+    found = ATTRIBUTOR(ANSWER, [source])
+    assert from_json(json.loads(json.dumps(to_json(found)))) == found
+    with pytest.raises(ValueError, match="a region of source 0 has no words"):
+        from_json(
+            {**to_json(found), "sources": [{**to_json(found)["sources"][0], "regions": [{"page": 1, "box": []}]}]}
+        )
+
+
+def test_a_model_that_cites_by_itself_is_given_regions(folder, report) -> None:
+    side = LlamaIndexSide()
+    nodes = [
+        *found_in(side, report, text=RED_LINE),
+        *side.rerank(side.Rerank(model=ENCODER, folders=[report]), [side.chunk("", "red", source="red.png")], "red"),
+    ]
+    (block,) = to_citable_blocks(nodes)
+    assert (block.title, block.source) == ("report.pdf, page 1, region 1", "report#box=0,0,500,200")
+    assert [part.text for part in block.content] == [RED_LINE]
+    report_block, picture_block = to_citable_blocks(nodes, crops=True, folders=[report])
+    assert [part.block_type for part in report_block.content] == ["image", "text"]
+    assert (picture_block.title, picture_block.source) == ("red.png, page 1, region 1", "red#box=750,0,1000,200")
+    assert [part.block_type for part in picture_block.content] == ["image"]
+    again = ChatMessage.model_validate_json(ChatMessage(role="user", blocks=[report_block]).model_dump_json())
+    assert again.blocks[0].title == report_block.title
+    with pytest.raises(ValueError, match="give folders="):
+        to_citable_blocks(nodes, crops=True)
 
 
 def as_bytes() -> bytes:

@@ -119,15 +119,19 @@ def li_add(nodes: Any = (NODE,), show_progress: Any = False) -> Any:
     return li_retriever().add_nodes(nodes, show_progress=show_progress)
 
 
-def lc_tool(retriever: Any = None, name: Any = "search", description: Any = "Finds.", numbers: Any = None) -> Any:
+def lc_tool(
+    retriever: Any = None, name: Any = "search", description: Any = "Finds.", numbers: Any = None, **more: Any
+) -> Any:
     base = lc_retriever() if retriever is None else retriever
-    made = lc.create_evidence_tool(base, name, description, numbers=numbers)
+    made = lc.create_evidence_tool(base, name, description, numbers=numbers, **more)
     return made.invoke({"query": QUERY})
 
 
-def li_tool(retriever: Any = None, name: Any = "search", description: Any = "Finds.", numbers: Any = None) -> Any:
+def li_tool(
+    retriever: Any = None, name: Any = "search", description: Any = "Finds.", numbers: Any = None, **more: Any
+) -> Any:
     base = li_retriever() if retriever is None else retriever
-    return li.create_evidence_tool(base, name, description, numbers=numbers)(QUERY)
+    return li.create_evidence_tool(base, name, description, numbers=numbers, **more)(QUERY)
 
 
 def lc_attach(message: Any = TEXT, sources: Any = (DOCUMENT,), attributor: Any = None, question: Any = None) -> Any:
@@ -227,8 +231,8 @@ CALLS: list[tuple[Callable[..., Any], list[str]]] = [
     (lambda document: lc.LateInteractionRerank(model=FakeEncoder()).explain(QUERY, document), ["document"]),
     (lambda document: li.LateInteractionRerank(model=FakeEncoder()).explain(QUERY, document), ["document"]),
     (lc_as_retriever, ["base_retriever"]),
-    (lc_tool, ["retriever", "name", "description", "numbers"]),
-    (li_tool, ["retriever", "name", "description", "numbers"]),
+    (lc_tool, ["retriever", "name", "description", "numbers", "max_images", "folders"]),
+    (li_tool, ["retriever", "name", "description", "numbers", "max_images", "folders"]),
     (lc_attach, ["message", "sources", "attributor", "question"]),
     (li_attach, ["response", "sources", "attributor", "question"]),
     (attributor_of, ["model", "max_citations", "verifier", "cache", *LOAD]),

@@ -16,6 +16,15 @@ Label = Literal["corroborated", "weak", "no_evidence", "not_checkable", "support
 
 
 @dataclass(frozen=True)
+class SourceRegion:
+    """A part of a page: its number, from 1, the box as fractions of the page, and the words that stand there."""
+
+    page: int
+    box: Box
+    words: str
+
+
+@dataclass(frozen=True)
 class Source:
     """A text that an answer may rest on: a retrieved chunk.
 
@@ -35,6 +44,9 @@ class Source:
     by_model
         Whether a language model wrote the text, such as a summary or the answer to a part of the question: it keeps
         its number among the sources, and is never cited, since it is no evidence.
+    regions
+        Of a page image, the parts that answered the query, and their words. A citation of such words names the box,
+        where nothing more exact is known.
     """
 
     text: str
@@ -45,6 +57,7 @@ class Source:
     shown: Mapping[str, str] = field(default_factory=dict, hash=False)
     file: FilePage | None = None
     by_model: bool = False
+    regions: tuple[SourceRegion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,8 +84,8 @@ class Citation:
         The sentence's place in the whole document; None where the source does not know its own, and for metadata.
     page, boxes
         Its page in the source's file, from 1, and its boxes there, a line each: left, top, right and bottom as
-        fractions of the page as it is shown. None and empty until they are looked for (`place_citations`), and where
-        they were not found.
+        fractions of the page as it is shown; or the box of the region that it stands in. None and empty until they are
+        looked for (`place_citations`, `place_in_regions`), and where they were not found.
     """
 
     answer_start: int

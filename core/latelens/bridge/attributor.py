@@ -11,7 +11,7 @@ from latelens.attribution.citations import Attribution, Source
 from latelens.attribution.mark_checks import Handling, MarkedAnswer, check_marks
 from latelens.attribution.stream import AnswerStream
 from latelens.attribution.verify import as_verifier
-from latelens.bridge.boxes import place_citations
+from latelens.bridge.boxes import place_citations, place_in_regions
 from latelens.bridge.calibrations import CalibrationSetting
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.cache import CacheSetting, describe_cache, open_cache
@@ -41,7 +41,8 @@ class Attributor:
         As for `load_encoder`. Attributors, rerankers and retrievers with one model's name and the same of these share
         one encoder in a process.
     files
-        Where the sources' PDFs and images lie: citations then say their page and boxes. None leaves them out.
+        Where the sources' PDFs and images lie: citations then say their page and boxes. None leaves them out, but for
+        page images that carry regions: a citation of words that stand in one has its box.
 
     Raises
     ------
@@ -134,8 +135,8 @@ class Attributor:
         )
 
     def placed(self, attribution: Attribution) -> Attribution:
-        """The attribution with the places of its citations on the pages of `files`, if there are any."""
-        return attribution if self.files is None else place_citations(attribution, self.files)
+        """The attribution with the places of its citations on the pages of `files`, else in regions of page images."""
+        return place_in_regions(attribution if self.files is None else place_citations(attribution, self.files))
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.describe().items() if name != "model")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,7 @@ from latelens.attribution.citations import Attribution, Citation
 from latelens.pages.files import FilePage, PageFiles
 from latelens.pages.geometry import Box, area, around
 from latelens.pages.locating import Place
+from latelens.pages.skeleton import skeleton
 
 # Lines of one piece of evidence that are told apart on a page; of more, neighbours share a box, so that metadata
 # stays small.
@@ -59,6 +61,30 @@ def place_citations(attribution: Attribution, files: PageFiles) -> Attribution:
         place = known[span]
         return citation if place is None else replace(citation, page=place.page, boxes=rounded(fewer(place.boxes)))
 
+    return _each_citation(attribution, placed)
+
+
+def place_in_regions(attribution: Attribution) -> Attribution:
+    """The attribution with the page and the box of the region that each citation stands in, where it has no place yet.
+
+    It stands in a region that has its words, or whose words are some of it: a row of a table is often a part of what is
+    taken for a sentence. The smallest of several counts.
+    """
+
+    def placed(citation: Citation) -> Citation:
+        regions = attribution.sources[citation.source_index].regions
+        if citation.boxes or citation.key is not None or not regions:
+            return citation
+        cited = skeleton(citation.cited_text).text
+        known = [(region, skeleton(region.words).text) for region in regions]
+        holding = [region for region, words in known if cited and (cited in words or words in cited)]
+        found = min(holding, key=lambda region: area(region.box), default=None)
+        return citation if found is None else replace(citation, page=found.page, boxes=rounded([found.box]))
+
+    return _each_citation(attribution, placed)
+
+
+def _each_citation(attribution: Attribution, placed: Callable[[Citation], Citation]) -> Attribution:
     claims = (replace(claim, citations=tuple(map(placed, claim.citations))) for claim in attribution.claims)
     return replace(attribution, claims=tuple(claims))
 
@@ -77,7 +103,10 @@ def fewer(boxes: Sequence[Box], most: int = _MOST) -> tuple[Box, ...]:
 def per_mille(boxes: Sequence[Box]) -> tuple[int, int, int, int]:
     """The box around boxes in thousandths of the page, as whole numbers, none of it left out."""
     left, top, right, bottom = around(boxes)
-    return int(left * 1000), int(top * 1000), min(1000, int(right * 1000) + 1), min(1000, int(bottom * 1000) + 1)
+    # 0.29 is 290 thousandths, though not to a float.
+    near_x, near_y = (int(edge * 1000 + 1e-6) for edge in (left, top))
+    far_x, far_y = (min(1000, math.ceil(edge * 1000 - 1e-6)) for edge in (right, bottom))
+    return near_x, near_y, far_x, far_y
 
 
 def rounded(boxes: Sequence[Box]) -> tuple[Box, ...]:

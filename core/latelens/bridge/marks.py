@@ -15,6 +15,7 @@ from latelens.attribution.marks import WrittenMark
 from latelens.attribution.relocated import relocated
 from latelens.bridge.attributor import Attributor
 from latelens.bridge.quotes import read_quotes
+from latelens.bridge.regions import NO_WORDS
 from latelens.refusals import check_one_of
 
 # How LlamaIndex's `CitationQueryEngine` opens its nodes.
@@ -51,7 +52,8 @@ def numbered_sources(told: Iterable[str], sources: Sequence[Source]) -> dict[int
     """
     quotes = {number: quote for text in told for number, quote in read_quotes(text).items()}
     if quotes:
-        return {number: Source(text, title=name) for number, (text, name) in quotes.items()}
+        # A picture whose words nobody has read backs nothing that can be checked here.
+        return {number: Source(text, title=name) for number, (text, name) in quotes.items() if text != NO_WORDS}
     labels = [label for source in sources if (label := _LABEL.match(source.text))]
     labelled = {int(label[1]): source for label, source in zip(labels, sources, strict=False)}
     return labelled if len(labelled) == len(sources) else dict(enumerate(sources, start=1))

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from latelens.bridge.metadata import ours, read_regions
+from latelens.bridge.quotes import Found, Quote
+from latelens.bridge.regions import is_page_image, regions_of
 from latelens.pages.files import FilePage, PageFiles
 from latelens.pages.opening import open_bytes
 from latelens.pages.page import Page
@@ -64,18 +65,67 @@ def page_pictures(
     check_count("max_pixels", max_pixels)
     files = PageFiles(folders)
     for i, (metadata, image) in enumerate(chunks):
-        page = page_of(files, image)
-        if page is None:
-            raise ValueError(
-                f"chunk {i} names no page of a file in folders={list(map(str, folders))}: give folders=[...] where the "
-                "files lie, or leave the chunk out"
-            )
-        regions = read_regions({"metadata": metadata}) if crops and ours(metadata) else []
+        page = _opened(files, folders, i, image)
+        regions = regions_of(metadata) if crops else []
         drawn = page.image()
         for number, region in enumerate(regions, start=1):
             yield PagePicture(f"{page.name}, region {number}", _png(region.crop(margin, image=drawn), max_pixels))
         if not regions:
             yield PagePicture(page.name, _png(drawn, max_pixels))
+
+
+@dataclass(frozen=True)
+class QuotedPictures:
+    """Draws what the quotes of a tool point at: regions of pages, and pages without any.
+
+    Attributes
+    ----------
+    most
+        Pictures of one call at most, those of the first quotes.
+    folders
+        Where the files lie; no other is opened.
+    """
+
+    most: int
+    folders: Sequence[str | os.PathLike[str]]
+    files: PageFiles
+
+    @classmethod
+    def checked(cls, most: int, folders: Sequence[str | os.PathLike[str]]) -> QuotedPictures:
+        """Refuse what is no number of pictures and no folders.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The message names the value.
+        """
+        check_count("max_images", most, least=0)
+        return cls(most, folders, PageFiles(folders))
+
+    def __call__(self, quotes: Sequence[Quote], found: Sequence[Found]) -> Iterator[PagePicture]:
+        """The pictures, each with its quote's number and source; sentences of texts have none."""
+        pictured = [quote for quote in quotes if is_page_image(found[quote.chunk].metadata)]
+        drawn: dict[int, Any] = {}
+        for quote in pictured[: self.most]:
+            chunk = found[quote.chunk]
+            if quote.chunk not in drawn:
+                drawn = {quote.chunk: _opened(self.files, self.folders, quote.chunk, chunk.image).image()}
+            picture = drawn[quote.chunk]
+            if quote.region is not None:
+                picture = regions_of(chunk.metadata)[quote.region].crop(image=picture)
+            yield PagePicture(f"[{quote.number}] {quote.source}", _png(picture, MAX_PIXELS))
+
+
+def _opened(
+    files: PageFiles, folders: Sequence[str | os.PathLike[str]], index: int, image: FilePage | bytes | None
+) -> Page:
+    page = page_of(files, image)
+    if page is None:
+        raise ValueError(
+            f"chunk {index} names no page of a file in folders={list(map(str, folders))}: give folders=[...] where the "
+            "files lie, or leave the chunk out"
+        )
+    return page
 
 
 def page_of(files: PageFiles, image: FilePage | bytes | None) -> Page | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import regex
 
 from latelens.bridge.metadata import KEY, read_evidence, read_metadata
+from latelens.bridge.regions import NO_WORDS, box_in_words, is_page_image, page_name, regions_of, words_of
 from latelens.bridge.sources import name_of
+from latelens.pages.files import FilePage
 from latelens.refusals import check_is, check_several, check_texts
 from latelens.text.function_words import content_words
 
@@ -32,11 +34,37 @@ _LINE = regex.compile(r'\[(\d+)\] "([^"]*)" \(([^"]*)\)')
 
 @dataclass(frozen=True)
 class Found:
-    """A chunk as a framework gives it back: its id, its text, and metadata with or without ours."""
+    """A chunk as a framework gives it back: its id, its text, and metadata with or without ours.
+
+    `image` is the page that it stands for: where its metadata say, or the bytes of a picture.
+    """
 
     id: str | None
     text: str
     metadata: Mapping[str, Any]
+    image: FilePage | bytes | None = None
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A line of what a tool says.
+
+    Attributes
+    ----------
+    number, text, source
+        As the line gives them.
+    chunk, region
+        Positions of the chunk it is from, and of its region; None where it quotes no region.
+    """
+
+    number: int
+    text: str
+    source: str
+    chunk: int
+    region: int | None = None
+
+    def __str__(self) -> str:
+        return f"[{self.number}] {_line(self.text, self.source)}"
 
 
 class QuoteNumbers:
@@ -104,6 +132,8 @@ def numbered_quotes(
     those around its quote, and no number in brackets but its own. White space becomes one space, double quotes
     become single ones, ``[2]`` becomes ``(2)``, and what nobody sees is left out. Titles are cut at 100 characters.
 
+    Of a page image each region is a line: its words, and its box in thousandths of the page.
+
     With `name_unmatched`, a last line names the query's content words that no quoted chunk has a close wording for.
     That is no sign that the question is unanswered: "The museum opens at ten." has no wording for "When".
 
@@ -115,14 +145,26 @@ def numbered_quotes(
     [1] "They eat much bark." (Elephants)
     No close wording for: Norway
     """
-    # Chunks may overlap, and then share sentences.
-    lines = list(dict.fromkeys(_line(quote, source_name(chunk)) for chunk in found for quote in _quotes(chunk)))
-    if not lines:
+    return written(query, found, quotes_of(found, numbers), name_unmatched=name_unmatched)
+
+
+def quotes_of(found: Sequence[Found], numbers: QuoteNumbers | None = None) -> list[Quote]:
+    """The quotes of chunks, numbered, each once: chunks may overlap, and then share sentences."""
+    first: dict[str, tuple[str, str, int, int | None]] = {}
+    for i, chunk in enumerate(found):
+        for text, source, region in _regions(chunk) if is_page_image(chunk.metadata) else _sentences(chunk):
+            first.setdefault(_line(text, source), (text, source, i, region))
+    counted = (numbers or QuoteNumbers()).number(list(first))
+    return [Quote(number, *each) for number, each in zip(counted, first.values(), strict=True)]
+
+
+def written(query: str, found: Sequence[Found], quotes: Sequence[Quote], *, name_unmatched: bool) -> str:
+    """`numbered_quotes` of quotes that have their numbers."""
+    if not quotes:
         return f'Nothing was found for "{_plain(query, _MAX_CHARACTERS)}". Other words may find more.'
-    counted = (numbers or QuoteNumbers()).number(lines)
-    numbered = [f"[{number}] {line}" for number, line in zip(counted, lines, strict=True)]
+    lines = list(map(str, quotes))
     missing = content_words(_uncovered(found), query) if name_unmatched else ()
-    return "\n".join([*numbered, f"No close wording for: {_plain(', '.join(missing))}"] if missing else numbered)
+    return "\n".join([*lines, f"No close wording for: {_plain(', '.join(missing))}"] if missing else lines)
 
 
 def read_quotes(text: str) -> dict[int, tuple[str, str]]:
@@ -144,6 +186,25 @@ def source_name(chunk: Found) -> str:
     return next(
         filter(None, (_plain(name or "", _MAX_TITLE) for name in (name_of(chunk.metadata), chunk.id))), "untitled"
     )
+
+
+def _sentences(chunk: Found) -> Iterator[tuple[str, str, None]]:
+    for quote in _quotes(chunk):
+        yield quote, source_name(chunk), None
+
+
+def _regions(chunk: Found) -> Iterator[tuple[str, str, int | None]]:
+    """The regions of a page image; of one without, the beginning of its text."""
+    name = _plain(page_name(chunk.metadata) or "", _MAX_TITLE) or source_name(chunk)
+    regions = regions_of(chunk.metadata)
+    for i, region in enumerate(regions):
+        yield (
+            _plain(words_of(region, chunk.text) or "") or NO_WORDS,
+            f"{name}, region {i + 1}, {box_in_words(region)}",
+            i,
+        )
+    if not regions:
+        yield _plain(chunk.text) or NO_WORDS, name, None
 
 
 def _quotes(chunk: Found) -> list[str]:

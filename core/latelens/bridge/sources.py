@@ -11,7 +11,9 @@ from typing import Any
 
 from latelens.attribution.citations import Source
 from latelens.bridge.metadata import KEY
+from latelens.bridge.regions import source_regions
 from latelens.pages.files import file_page
+from latelens.text.characters import is_visible
 
 # Under what keys loaders and users keep these, the most telling first.
 _NAMES = ("title", "file_name", "source", "file_path", "url")
@@ -34,10 +36,12 @@ def source_of(
     """A chunk as a source of citations.
 
     `start` is where it says that it begins in its document; `shown` are the keys of the metadata that the model saw.
-    What a model wrote is no evidence: `by_model`, or ``"by_model": True`` in the metadata.
+    What a model wrote is no evidence: `by_model`, or ``"by_model": True`` in the metadata. A page image without a text
+    is the words of its regions.
     """
+    regions = source_regions(metadata, text)
     return Source(
-        text,
+        text if is_visible(text) else "\n".join(region.words for region in regions) or text,
         _said(id),
         name_of(metadata),
         link_of(metadata),
@@ -45,6 +49,7 @@ def source_of(
         shown_in(metadata, shown),
         file_page(metadata),
         by_model=by_model or metadata.get(BY_MODEL_KEY) is True,
+        regions=regions,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, fields
 from numbers import Integral, Real
 from typing import Any, TypeVar, get_args
 
-from latelens.attribution.citations import Attribution, Citation, Claim, Label, Source
+from latelens.attribution.citations import Attribution, Citation, Claim, Label, Source, SourceRegion
 from latelens.interchange.checking import as_list, as_mapping, check_attribution, checked, checked_sources
 from latelens.interchange.stand_ins import blank, by_source, without_text
 from latelens.pages.files import FilePage
@@ -17,9 +17,9 @@ from latelens.refusals import check_is, described, shown
 VERSION = 1
 
 # Written only where they say something.
-_RARE_KEYS = ("file", "page", "boxes", "by_model")
+_RARE_KEYS = ("file", "page", "boxes", "by_model", "regions")
 
-T = TypeVar("T", Source, Citation, Claim, FilePage)
+T = TypeVar("T", Source, SourceRegion, Citation, Claim, FilePage)
 
 
 def to_json(attribution: Attribution, *, source_texts: bool = True) -> dict[str, Any]:
@@ -119,11 +119,17 @@ def _source(item: Any, index: int, cited: Sequence[Citation]) -> Source:
     if "text" in as_mapping(item, where):
         file = item.get("file")
         named = None if file is None else _read(FilePage, file, f"file of {where}")
-        return _read(Source, {**item, "file": named}, where)
+        regions = [_region(each, where) for each in as_list(item.get("regions", ()), f"regions of {where}")]
+        return _read(Source, {**item, "file": named, "regions": tuple(regions)}, where)
     length = item.get("length")
     if isinstance(length, bool) or not isinstance(length, int) or length < 0:
         raise ValueError(f"{where} has neither a text nor its length, got {length!r}")
     return blank(item, index, cited)
+
+
+def _region(item: Any, where: str) -> SourceRegion:
+    box = as_list(as_mapping(item, f"a region of {where}").get("box"), f"the box of a region of {where}")
+    return _read(SourceRegion, {**item, "box": tuple(box)}, f"a region of {where}")
 
 
 def _read(cls: type[T], item: Any, where: str) -> T:

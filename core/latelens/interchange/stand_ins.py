@@ -36,7 +36,7 @@ def blank(item: Mapping[str, Any], index: int, citations: Iterable[Citation]) ->
     for citation in citations:
         if citation.source_index == index and citation.key is None:
             text[citation.source_start : citation.source_end] = citation.cited_text
-    named = {name: item.get(name) for name in _NAMES}
+    named: dict[str, Any] = {name: item.get(name) for name in _NAMES}
     return Source("".join(text), **named, shown=item.get("shown", {}), by_model=item.get("by_model", False))
 
 

@@ -70,7 +70,7 @@ class _Picture:
 
     picture: Image
 
-    def draw(self, number: int, dpi: int | None) -> Image:
+    def draw(self, number: int, dpi: int | None) -> Image:  # noqa: ARG002 - a `PageSource` of one page
         picture = upright(self.picture)
         if dpi is None:
             return picture

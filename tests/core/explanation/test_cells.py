@@ -21,7 +21,7 @@ def explained(query, blocks):
     return explain(ENCODER.encode_queries([query])[0], ENCODER.encode_pages([painted((40, 50), blocks)])[0])
 
 
-def laid(*vectors, grids=(Grid(2, 2),), prompt=0):
+def laid(*vectors, grids, prompt=0):
     """A query of two words, a and b, against a page with these rows."""
     query = ENCODER.encode_queries(["red green"])[0]
     page = page_rows(np.array(vectors), grids, prompt=prompt)
