@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -79,3 +80,28 @@ def painted(size: tuple[int, int], blocks: dict[str, tuple[int, int, int, int]],
     for colour, box in blocks.items():
         picture.paste(COLOURS[colour], box)
     return picture
+
+
+def painted_pdf(
+    *pages: tuple[Mapping[str, tuple[float, float, float, float]], Sequence[tuple[str, float, float]]],
+    size: tuple[int, int] = (400, 500),
+) -> bytes:
+    """A PDF whose pages show blocks of colours, and lines of text, each at its left and baseline.
+
+    Places are in points from the upper left corner.
+    """
+    from reportlab.pdfgen.canvas import Canvas
+
+    out, height = io.BytesIO(), size[1]
+    canvas = Canvas(out, pagesize=size, invariant=1)
+    for blocks, lines in pages:
+        for colour, (left, top, right, bottom) in blocks.items():
+            canvas.setFillColorRGB(*(part / 255 for part in COLOURS[colour]))
+            canvas.rect(left, height - bottom, right - left, bottom - top, stroke=0, fill=1)
+        canvas.setFillColorRGB(0, 0, 0)
+        canvas.setFont("Helvetica", 14)
+        for text, left, baseline in lines:
+            canvas.drawString(left, height - baseline, text)
+        canvas.showPage()
+    canvas.save()
+    return out.getvalue()

@@ -113,7 +113,7 @@ def callables() -> dict[str, list[Any]]:
     import langchain_latelens as langchain
     import llama_index_latelens as llama_index
     from latelens import Attributor, load_encoder, rerank
-    from latelens.index import Hybrid, TwoStage
+    from latelens.index import Hybrid, TiledIndex, TwoStage
 
     adapters = (langchain, llama_index)
     return {
@@ -123,6 +123,7 @@ def callables() -> dict[str, list[Any]]:
             langchain.LateInteractionRetriever.from_documents,
             llama_index.LateInteractionRetriever.from_nodes,
         ],
+        "from_pdf": [adapter.LateInteractionRetriever.from_pdf for adapter in adapters],
         "LateInteractionVectorStore": [adapter.LateInteractionVectorStore for adapter in adapters],
         "LateInteractionEmbeddings": [adapter.LateInteractionEmbeddings for adapter in adapters],
         "create_evidence_tool": [adapter.create_evidence_tool for adapter in adapters],
@@ -130,6 +131,7 @@ def callables() -> dict[str, list[Any]]:
         "Attributor": [Attributor],
         "TwoStage": [TwoStage],
         "Hybrid": [Hybrid],
+        "TiledIndex": [TiledIndex],
         "load_encoder": [load_encoder],
         "rerank": [rerank],
     }

@@ -8,7 +8,16 @@ from latelens.bridge.attributor import Attributor
 from latelens.bridge.metadata import read_evidence, read_regions
 from latelens.bridge.quotes import QuoteNumbers
 from latelens.embeddings import TokenEmbeddings, TokenKind
-from latelens.encoders import Encoder, EncoderPool, ModelInfo, PageEncoder, TokenPooling, list_models, load_encoder
+from latelens.encoders import (
+    Encoder,
+    EncoderPool,
+    ModelInfo,
+    PageEncoder,
+    TilePooling,
+    TokenPooling,
+    list_models,
+    load_encoder,
+)
 from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.calibration import Calibration
 from latelens.explanation.cells import CellMatch, cell_matches
@@ -45,6 +54,7 @@ __all__ = [
     "Ranking",
     "Region",
     "Source",
+    "TilePooling",
     "TokenEmbeddings",
     "TokenKind",
     "TokenPooling",

@@ -30,8 +30,18 @@ from langchain_latelens.retriever_arguments import Making, Options
 from langchain_latelens.tracing import abatch, batch, child_runs
 from latelens.bridge.arguments import check_flag
 from latelens.bridge.calibrations import CalibrationSetting
+from latelens.bridge.pages import index_of_pages
 from latelens.bridge.parents import KEPT, PARENT_KEY, FindParents, check_parents, kept_parents
-from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, put_documents, remove, retrieve
+from latelens.bridge.retrieving import (
+    Wanted,
+    aretrieve,
+    check_searcher,
+    explain_one,
+    put,
+    put_documents,
+    remove,
+    retrieve,
+)
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
 from latelens.encoders.options import BackendName, Dtype, Engine, Speed
@@ -39,7 +49,8 @@ from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Searcher
-from latelens.ranking import rerank
+from latelens.pages.files import PageFiles
+from latelens.pages.words import WordReader
 
 
 class LateInteractionRetriever(BaseRetriever):
@@ -74,6 +85,9 @@ class LateInteractionRetriever(BaseRetriever):
         Which key of a chunk's metadata holds the id of its document.
     score_threshold
         LangChain's name for `min_score`: give one of them.
+    files
+        Where the files of page images lie, ``latelens.pages.PageFiles([folder])``: their regions then grow to whole
+        lines and say which words stand there. `from_pdf` sets it.
     """
 
     searcher: Any
@@ -86,6 +100,7 @@ class LateInteractionRetriever(BaseRetriever):
     parents: Any = None
     parent_key: str = PARENT_KEY
     score_threshold: float | None = None
+    files: Any = None
 
     # Typos are refused; `explain` is the argument's name and a method's, so the field is called `explain_mode`.
     model_config = ConfigDict(extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
@@ -102,7 +117,7 @@ class LateInteractionRetriever(BaseRetriever):
     def _describe_searcher(self, searcher: Searcher) -> dict[str, str]:
         return {"kind": type(searcher).__name__, "model": searcher.encoder.name}
 
-    @field_serializer("parents")
+    @field_serializer("parents", "files")
     def _describe_parents(self, parents: Any) -> str | None:
         return None if parents is None else type(parents).__name__
 
@@ -165,6 +180,78 @@ class LateInteractionRetriever(BaseRetriever):
         return made
 
     @classmethod
+    def from_pdf(
+        cls,
+        paths: Sequence[str | os.PathLike[str]],
+        model: Any,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        tiles: int | None = None,
+        password: str | None = None,
+        word_reader: WordReader | None = None,
+        batch_size: int | None = None,
+        device: str | None = None,
+        backend: BackendName = "auto",
+        speed: Speed = "exact",
+        engine: Engine = "torch",
+        dtype: Dtype | None = None,
+        calibration: CalibrationSetting = None,
+        show_progress: bool = False,
+        **options: Unpack[Options],
+    ) -> Self:
+        """Index the pages of PDFs, or of images, as images, and return a retriever over them.
+
+        A result is a page, under an id such as ``report.pdf:page_7``; `read_regions` says where on it the query is
+        answered. `latelens.index.add_pages` adds further files to its `searcher`.
+
+        Parameters
+        ----------
+        paths
+            The files; each is opened before the model is loaded.
+        model
+            A model of ColPali's family: what `latelens.load_encoder` takes, or a loaded one.
+        path
+            A folder that keeps the index; opened if it is there, and pages that it holds are not encoded again.
+        tiles
+            For thousands of pages: find candidates by tiles of so many patches a side, 2 or 4, and score those exactly,
+            see `latelens.index.TiledIndex`. None scores every page.
+        password, word_reader
+            As `latelens.pages.open_pages` takes them.
+        batch_size, device, backend, speed, engine, dtype, calibration, show_progress
+            As in `LateInteractionRerank`.
+        options
+            The class's own.
+
+        Raises
+        ------
+        ValueError, OSError
+            If a file cannot be read or has no pages; the message names it.
+        TypeError
+            If the model reads text alone.
+        """
+        encoder = LazyEncoder(
+            model,
+            batch_size=batch_size,
+            device=device,
+            backend=backend,
+            speed=speed,
+            engine=engine,
+            dtype=dtype,
+            calibration=calibration,
+        )
+        searcher, files = index_of_pages(
+            paths,
+            encoder,
+            path=path,
+            tiles=tiles,
+            password=password,
+            word_reader=word_reader,
+            show_progress=show_progress,
+            for_texts="give PdfPagesLoader(path).load() to from_documents",
+        )
+        return cls(searcher=searcher, files=files, **options)
+
+    @classmethod
     def from_texts(
         cls,
         texts: Sequence[str],
@@ -185,10 +272,11 @@ class LateInteractionRetriever(BaseRetriever):
         split: bool = False,
         parents: Parents | Literal["index"] | None = None,
         parent_key: str = PARENT_KEY,
+        files: PageFiles | None = None,
         **options: Unpack[Options],
     ) -> Self:
         """A retriever over an index or a `TwoStage` that is there already."""
-        return cls(searcher=searcher, split=split, parents=parents, parent_key=parent_key, **options)
+        return cls(searcher=searcher, split=split, parents=parents, parent_key=parent_key, files=files, **options)
 
     def add_documents(
         self, documents: Sequence[Document], *, ids: Sequence[str] | None = None, show_progress: bool = False
@@ -224,7 +312,8 @@ class LateInteractionRetriever(BaseRetriever):
 
     def explain(self, query: str, document: Document | str) -> Explanation:
         """Every match between a query and one document, whatever `explain` was set to."""
-        return rerank(query, [text_of(document)], self.searcher.encoder, explain="off")[0].explanation
+        id = document.id if isinstance(document, Document) else None
+        return explain_one(self.searcher, query, text_of(document), id)
 
     def batch(
         self,
@@ -293,4 +382,5 @@ class LateInteractionRetriever(BaseRetriever):
             filter=self.filter,
             find_parents=self._find_parents(),
             parent_key=self.parent_key,
+            files=self.files,
         )

@@ -18,9 +18,19 @@ from typing_extensions import Self, Unpack
 
 from latelens.bridge.arguments import check_flag, check_names, check_type, listed
 from latelens.bridge.calibrations import CalibrationSetting
+from latelens.bridge.pages import index_of_pages
 from latelens.bridge.parents import KEPT, PARENT_KEY, FindParents, check_parents, kept_parents
 from latelens.bridge.reranking import renamed
-from latelens.bridge.retrieving import Wanted, aretrieve, check_searcher, put, put_documents, remove, retrieve
+from latelens.bridge.retrieving import (
+    Wanted,
+    aretrieve,
+    check_searcher,
+    explain_one,
+    put,
+    put_documents,
+    remove,
+    retrieve,
+)
 from latelens.encoders import DEFAULT_MODEL
 from latelens.encoders.lazy import LazyEncoder
 from latelens.encoders.options import BackendName, Dtype, Engine, Speed
@@ -28,7 +38,8 @@ from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode
 from latelens.index.exact import ExactIndex
 from latelens.index.protocol import Filter, Index, Searcher
-from latelens.ranking import rerank
+from latelens.pages.files import PageFiles
+from latelens.pages.words import WordReader
 from llama_index_latelens.filters import to_filter
 from llama_index_latelens.nodes import (
     WRAP,
@@ -98,6 +109,9 @@ class LateInteractionRetriever(BaseRetriever):
         the whole text, and MaxSim over those nodes.
     parent_key
         Which key of the metadata holds the id of a node's document, where it has no source relationship.
+    files
+        Where the files of page images lie, ``latelens.pages.PageFiles([folder])``: their regions then grow to whole
+        lines and say which words stand there. `from_pdf` sets it.
     callback_manager, object_map, verbose
         As in `BaseRetriever`.
     """
@@ -113,6 +127,7 @@ class LateInteractionRetriever(BaseRetriever):
         split: bool = False,
         parents: Parents | Literal["index"] | None = None,
         parent_key: str = PARENT_KEY,
+        files: PageFiles | None = None,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         verbose: bool = False,
@@ -128,6 +143,7 @@ class LateInteractionRetriever(BaseRetriever):
         self.split = split
         self.parents = parents
         self.parent_key = parent_key
+        self.files = files
         self._wanted()
         super().__init__(callback_manager=callback_manager, object_map=object_map, verbose=verbose)
 
@@ -186,6 +202,78 @@ class LateInteractionRetriever(BaseRetriever):
         return made
 
     @classmethod
+    def from_pdf(
+        cls,
+        paths: Sequence[str | os.PathLike[str]],
+        model: Any,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        tiles: int | None = None,
+        password: str | None = None,
+        word_reader: WordReader | None = None,
+        batch_size: int | None = None,
+        device: str | None = None,
+        backend: BackendName = "auto",
+        speed: Speed = "exact",
+        engine: Engine = "torch",
+        dtype: Dtype | None = None,
+        calibration: CalibrationSetting = None,
+        show_progress: bool = False,
+        **options: Unpack[Options],
+    ) -> Self:
+        """Index the pages of PDFs, or of images, as images, and return a retriever over them.
+
+        A result is a page, under an id such as ``report.pdf:page_7``; `read_regions` says where on it the query is
+        answered. `latelens.index.add_pages` adds further files to its `searcher`.
+
+        Parameters
+        ----------
+        paths
+            The files; each is opened before the model is loaded.
+        model
+            A model of ColPali's family: what `latelens.load_encoder` takes, or a loaded one.
+        path
+            A folder that keeps the index; opened if it is there, and pages that it holds are not encoded again.
+        tiles
+            For thousands of pages: find candidates by tiles of so many patches a side, 2 or 4, and score those exactly,
+            see `latelens.index.TiledIndex`. None scores every page.
+        password, word_reader
+            As `latelens.pages.open_pages` takes them.
+        batch_size, device, backend, speed, engine, dtype, calibration, show_progress
+            As in `LateInteractionRerank`.
+        options
+            The class's own.
+
+        Raises
+        ------
+        ValueError, OSError
+            If a file cannot be read or has no pages; the message names it.
+        TypeError
+            If the model reads text alone.
+        """
+        encoder = LazyEncoder(
+            model,
+            batch_size=batch_size,
+            device=device,
+            backend=backend,
+            speed=speed,
+            engine=engine,
+            dtype=dtype,
+            calibration=calibration,
+        )
+        searcher, files = index_of_pages(
+            paths,
+            encoder,
+            path=path,
+            tiles=tiles,
+            password=password,
+            word_reader=word_reader,
+            show_progress=show_progress,
+            for_texts="give PdfPagesReader().load_data(path) to from_nodes",
+        )
+        return cls(searcher, files=files, **options)
+
+    @classmethod
     def from_index(
         cls,
         searcher: Searcher,
@@ -193,10 +281,11 @@ class LateInteractionRetriever(BaseRetriever):
         split: bool = False,
         parents: Parents | Literal["index"] | None = None,
         parent_key: str = PARENT_KEY,
+        files: PageFiles | None = None,
         **options: Unpack[Options],
     ) -> Self:
         """A retriever over an index or a `TwoStage` that is there already."""
-        return cls(searcher, split=split, parents=parents, parent_key=parent_key, **options)
+        return cls(searcher, split=split, parents=parents, parent_key=parent_key, files=files, **options)
 
     def add_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool = False) -> list[str]:
         """Index nodes, replacing those with the same ids, and return the ids that `delete_nodes` takes.
@@ -232,7 +321,9 @@ class LateInteractionRetriever(BaseRetriever):
 
     def explain(self, query: str, document: NodeWithScore | BaseNode | str) -> Explanation:
         """Every match between a query and one node, whatever `explain` was set to."""
-        return rerank(query, [bare_text(document)], self.searcher.encoder, explain="off")[0].explanation
+        node = document.node if isinstance(document, NodeWithScore) else document
+        id = node.node_id if isinstance(node, BaseNode) else None
+        return explain_one(self.searcher, query, bare_text(document), id)
 
     def retrieve(self, str_or_query_bundle: QueryType, **asked: Unpack[Asked]) -> list[NodeWithScore]:
         """Find nodes; takes `similarity_top_k`, `filters`, `explain`, `min_score` and `min_relevance` for this call."""
@@ -280,4 +371,5 @@ class LateInteractionRetriever(BaseRetriever):
             filter=to_filter(self.filters),
             find_parents=self._find_parents(),
             parent_key=self.parent_key,
+            files=self.files,
         )

@@ -263,11 +263,11 @@ def test_both_take_the_same_arguments_in_the_same_order() -> None:
     llama_index = list(inspect.signature(LlamaIndexSide.Retriever.__init__).parameters)[1:]
     assert langchain == [
         "searcher", "k", "explain_mode", "min_score", "min_relevance", "filter", "split", "parents", "parent_key",
-        "score_threshold",
+        "score_threshold", "files",
     ]  # fmt: skip
     assert llama_index == [
         "searcher", "similarity_top_k", "explain", "min_score", "min_relevance", "filters", "split", "parents",
-        "parent_key", "callback_manager", "object_map", "verbose",
+        "parent_key", "files", "callback_manager", "object_map", "verbose",
     ]  # fmt: skip
     made = [
         inspect.signature(LangChainSide.Retriever.from_documents),
@@ -275,11 +275,13 @@ def test_both_take_the_same_arguments_in_the_same_order() -> None:
     ]
     arguments = [[name for name in each.parameters if name != "ids"][1:] for each in made]
     assert arguments[0] == arguments[1]
+    made = [inspect.signature(side.Retriever.from_pdf) for side in (LangChainSide, LlamaIndexSide)]
+    assert made[0].parameters.keys() == made[1].parameters.keys()
 
 
 def test_arguments_have_docstrings(side: Any) -> None:
     documented = inspect.getdoc(side.Retriever) or ""
-    for name in ("searcher", "explain", "min_score", "min_relevance", "split", "parents", "parent_key"):
+    for name in ("searcher", "explain", "min_score", "min_relevance", "split", "parents", "parent_key", "files"):
         assert f"\n{name}\n" in documented
 
 

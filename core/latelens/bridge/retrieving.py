@@ -22,11 +22,14 @@ from latelens.bridge.parents import (
 )
 from latelens.encoders import Encoder
 from latelens.explanation.evidence import find_evidence
+from latelens.explanation.matches import Explanation, explain
 from latelens.explanation.results import ExplainMode, Ranked
 from latelens.index.filters import parse_filter
 from latelens.index.protocol import Chunk, Filter, Hit, Index, Searcher
-from latelens.ranking import check_options, rank_explained
-from latelens.refusals import described
+from latelens.pages.files import PageFiles, file_page
+from latelens.pages.page import Page
+from latelens.ranking import check_options, rank_explained, rerank
+from latelens.refusals import check_is, described
 
 # Chunks to look at for each whole document that is wanted: at first, and at most where few documents hold them all.
 _FIRST, _MOST = 4, 64
@@ -52,6 +55,8 @@ class Wanted:
         Gives whole documents by their ids; None returns chunks.
     parent_key
         Which key of a chunk's metadata names its document.
+    files
+        Where the pages lie whose regions get their words; None leaves them out.
     """
 
     k: int = 5
@@ -61,6 +66,7 @@ class Wanted:
     filter: Filter | None = None
     find_parents: FindParents | None = None
     parent_key: str = PARENT_KEY
+    files: PageFiles | None = None
 
     def asked(self, asked: Mapping[str, Any]) -> Wanted:
         """The same with arguments of one call; `k`, `filter` and `explain` of None stay as they were set.
@@ -79,6 +85,7 @@ class Wanted:
             raise ValueError(f"the number of results must be an int of at least 1, got {self.k!r}")
         check_options(top_n=None, explain=self.explain, min_score=self.min_score, min_relevance=self.min_relevance)
         check_name("parent_key", self.parent_key)
+        check_is("files", self.files, (PageFiles, type(None)), "latelens.pages.PageFiles([folder]) or None")
         if self.filter is not None:
             parse_filter(self.filter)
 
@@ -135,6 +142,15 @@ async def aretrieve(searcher: Searcher, queries: Sequence[str], wanted: Wanted) 
     while asked := wanted.more(found, asked):
         found = await _asearch(searcher, queries, asked, wanted)
     return await asyncio.to_thread(_describe_all, searcher, queries, found, wanted)
+
+
+def explain_one(searcher: Searcher, query: str, text: str, id: str | None) -> Explanation:
+    """Every match between a query and one text or page image; rows that are stored under the id are not made again."""
+    if id and isinstance(searcher, Index):
+        (rows,) = searcher.rows([id])
+        if rows is not None and rows.text == text:
+            return explain(searcher.encoder.encode_queries([query])[0], rows)
+    return rerank(query, [text], searcher.encoder, explain="off")[0].explanation
 
 
 def put(index: Searcher, chunks: Iterable[Chunk], *, batch_size: int = 256, show_progress: bool = False) -> list[str]:
@@ -232,7 +248,14 @@ class _Question:
             explain=explain,
             min_score=self.wanted.min_score,
             min_relevance=self.wanted.min_relevance,
+            pages=[self.page(hit) if explain != "off" else None for hit in hits],
         )
+
+    def page(self, hit: Hit) -> Page | None:
+        """The page that a page image was made of; None where its file is not found, or has another text now."""
+        where = None if hit.explanation.document.page is None else file_page(hit.chunk.metadata)
+        found = None if where is None or self.wanted.files is None else self.wanted.files.page(where)
+        return found if found is not None and found.text == hit.chunk.text else None
 
     def place(self, chunk: Chunk) -> int | None:
         return place_of(chunk.metadata, self.wanted.parent_key)[1]
@@ -249,6 +272,7 @@ class _Question:
             source_start=source_start,
             stages=hit.stages,
             tokens=self.wanted.explain == "tokens",
+            page=self.page(hit),
         )
 
 

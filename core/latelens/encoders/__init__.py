@@ -5,6 +5,7 @@ from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
 from latelens.encoders.offline import OFFLINE_MODEL
 from latelens.encoders.pool import EncoderPool
 from latelens.encoders.protocol import Encoder, PageEncoder
+from latelens.encoders.tile_pooling import TilePooling
 from latelens.encoders.token_pooling import TokenPooling
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "EncoderPool",
     "ModelInfo",
     "PageEncoder",
+    "TilePooling",
     "TokenPooling",
     "list_models",
     "load_encoder",

@@ -11,6 +11,7 @@ from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit, Index, Sea
 from latelens.index.stages.first_stage import Candidate, FirstStage
 from latelens.index.stages.hybrid import Hybrid
 from latelens.index.stages.two_stage import TwoStage
+from latelens.index.tiled import TiledIndex
 from latelens.index.token_index import TokenIndex
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ __all__ = [
     "Hybrid",
     "Index",
     "Searcher",
+    "TiledIndex",
     "TokenIndex",
     "TwoStage",
     "add_pages",

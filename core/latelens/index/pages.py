@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
@@ -29,9 +30,9 @@ def add_pages(
     """Store the images of pages, replacing those with the same ids, and return how many were encoded.
 
     A page is a chunk under its own id, such as ``report.pdf:page_7``: its text is what can be read there, its document
-    the file, and its metadata name ``source``, ``page`` from 0, ``page_label`` and ``page_image``, the digest of its
-    pixels. A page that is stored already, unchanged, is not encoded again. Each batch is acknowledged before the
-    next is drawn, so a call that was interrupted is simply made again.
+    the file, and its metadata name ``source``, ``file_name``, ``page`` from 0, ``page_label`` and ``page_image``, the
+    digest of its pixels. A page that is stored already, unchanged, is not encoded again. Each batch is acknowledged
+    before the next is drawn, so a call that was interrupted is simply made again.
 
     >>> from latelens.pages import open_pages
     >>> add_pages(index, open_pages("report.pdf"))  # doctest: +SKIP
@@ -79,4 +80,5 @@ def _new(index: Index, pages: Sequence[Page], told: Sequence[Mapping[str, Any]])
 
 
 def _metadata(page: Page) -> dict[str, Any]:
-    return {"source": page.source, "page": page.number - 1, "page_label": page.label}
+    name = Path(page.source).name
+    return {"source": page.source, "file_name": name, "page": page.number - 1, "page_label": page.label}

@@ -137,7 +137,8 @@ class VisualEncoder:
         check_texts("texts", texts)
         if len(texts):
             raise ValueError(
-                f"{self.name!r} reads images of pages, not texts: give it open_pages(path), or take a model for texts"
+                f"{self.name!r} reads images of pages, not texts: give it open_pages(path), make a retriever with "
+                "from_pdf([path]), or take a model for texts"
             )
         return []
 
