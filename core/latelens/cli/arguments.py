@@ -24,6 +24,7 @@ _EPILOG = """\
 examples:
   latelens "How often is the filter changed?" manual.pdf
   latelens "Who may sign?" contracts/ --top 5 --html report.html
+  latelens "Net revenue?" report.pdf --pages --model vidore/colSmol-500M
   curl -s https://example.org | latelens "What is this for?" -
 
 exit status:
@@ -45,6 +46,15 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("the question is empty; put it first, in quotes")
     if parsed.model is not None and not parsed.model.strip():  # of a shell's variable that is not set
         parser.error("argument --model: the name is empty; leave the option out for the model that is installed")
+    if parsed.pages and parsed.model is None:
+        parser.error(
+            "--pages needs --model with a model of ColPali's family, such as vidore/colSmol-500M; the default model "
+            "reads texts"
+        )
+    if parsed.pages and parsed.min_relevance is not None:
+        parser.error(
+            "--min-relevance is for passages: nothing is known of the relevance of page images; --min-score is"
+        )
     if os.path.lexists(parsed.question) and not any(map(os.path.lexists, parsed.files)):
         parser.error(f"the question comes first, then the files; {parsed.question!r} is a file")
     for option in ("html", "plot", "pdf"):
@@ -81,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--html", metavar="FILE", help="write a report to look at in a browser")
     add("--pdf", metavar="FILE", help="write a copy of the best passage's PDF with the evidence marked in it")
     add("--plot", metavar="FILE", help="write a picture of the best passage: .png, .svg or .pdf")
+    add("--pages", action="store_true", help="read pages of PDFs, and images, as images; needs a --model that does")
     add("--model", metavar="NAME", help=f"hub id or folder of a model (default here: {default_model()})")
     add("--min-score", metavar="SCORE", type=_score, help="leave out passages with a lower score")
     add(

@@ -9,18 +9,22 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from latelens.cli.arguments import default_model, parse_arguments
-from latelens.cli.files import FileText, FoundFiles, UnreadableFile, find_files, read_file
-from latelens.cli.output import as_json, check_plot, check_target, show, write_html, write_pdf, write_plot
-from latelens.cli.search import Finding, Passage, cut, search
+from latelens.cli.files import DOCUMENTS, PAGES, FileText, FoundFiles, UnreadableFile, find_files, read_file
+from latelens.cli.output import Hit, as_json, check_plot, check_target, show, write_html, write_pdf, write_plot
+from latelens.cli.pages import read_pages, search_pages
+from latelens.cli.search import cut, search
 from latelens.encoders import Encoder, load_encoder
 from latelens.encoders.cache import EmbeddingCache
+from latelens.encoders.protocol import reads_pages
 from latelens.pages.ocr import RapidReader
+from latelens.pages.opening import Pages
 from latelens.pages.words import WordReader
 from latelens.render.terminal.ranking import printable
 
@@ -30,6 +34,21 @@ _WRITERS = {"html": write_html, "plot": write_plot, "pdf": write_pdf}
 
 class _WrongInput(Exception):
     """What the user can put right; the message says how."""
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What was found, by which model, in how many passages or pages of how many files."""
+
+    hits: Sequence[Hit]
+    model: str | None
+    files: int
+    searched: int
+    noun: str
+
+    @property
+    def counted(self) -> str:
+        return f"{_count(self.searched, self.noun)} of {_count(self.files, 'file')}"
 
 
 class _Output(Console):
@@ -66,23 +85,20 @@ def _run(parsed: argparse.Namespace) -> int:
     with _refusals():
         if parsed.plot is not None:
             check_plot(parsed.plot)
-        found = find_files(parsed.files)
+        found = find_files(parsed.files, PAGES if parsed.pages else DOCUMENTS)
         for option in _WRITERS:
             check_target(getattr(parsed, option), found.names)
-        cache = EmbeddingCache(parsed.cache) if parsed.cache is not None else None
-        files = _read(found, parsed.encoding)
-        passages = [passage for file in files for passage in cut(file)]
-        encoder = _load(parsed.model or default_model()) if passages else None
-        hits = _search(parsed, passages, encoder, cache) if encoder else []
+        searched = (_search_pages if parsed.pages else _search_passages)(parsed, found)
+    hits, counted = searched.hits, searched.counted
     try:
-        _print(parsed, hits, encoder, files=len(files), passages=len(passages))
+        _print(parsed, searched)
     except BrokenPipeError:
         raise
     except OSError as error:
         _drop_output()
         raise _WrongInput(f"standard output could not be written ({error.strerror})") from error
     if not hits:
-        _say(f"nothing found in {_count(len(passages), 'passage')} of {_count(len(files), 'file')}")
+        _say(f"nothing found in {counted}")
         return NOTHING_FOUND
     with _refusals():
         for option, write in _WRITERS.items():
@@ -137,6 +153,21 @@ def _read(found: FoundFiles, encoding: str | None) -> list[FileText]:
     return files
 
 
+def _open(found: FoundFiles) -> list[Pages]:
+    """The files whose pages are read as images; of one that cannot be read it is said why."""
+    for note in found.notes:
+        _say(note)
+    files = []
+    for name in found.names:
+        try:
+            files.append(read_pages(name))
+        except (ValueError, OSError) as error:
+            _say(f"skipped {error}")
+    if not any(map(len, files)):
+        raise _WrongInput("there is no page to search: name PDF files, or images (PNG, JPEG, TIFF)")
+    return files
+
+
 def _word_reader() -> WordReader | None:
     """Reads scans, where the packages for it are installed."""
     installed = all(importlib.util.find_spec(name) for name in ("rapidocr", "onnxruntime", "PIL"))
@@ -149,35 +180,72 @@ def _load(model: str) -> Encoder:
         return load_encoder(model)
 
 
-def _search(
-    parsed: argparse.Namespace, passages: Sequence[Passage], encoder: Encoder, cache: EmbeddingCache | None
-) -> list[Finding]:
+def _encoder(parsed: argparse.Namespace) -> Encoder:
+    """The model that was named, if it reads what is asked of it."""
+    encoder = _load(parsed.model or default_model())
+    if parsed.pages and not reads_pages(encoder):
+        raise _WrongInput(
+            f"{encoder.name!r} reads texts, and --pages asks for images of pages: name a model of ColPali's family "
+            "with --model, or leave --pages out"
+        )
+    if reads_pages(encoder) and not parsed.pages:
+        raise _WrongInput(f"{encoder.name!r} reads images of pages, not texts: add --pages, or name another model")
+    return encoder
+
+
+def _search_passages(parsed: argparse.Namespace, found: FoundFiles) -> _Searched:
+    files = _read(found, parsed.encoding)
+    passages = [passage for file in files for passage in cut(file)]
+    if not passages:
+        return _Searched([], None, len(files), 0, "passage")
+    encoder = _encoder(parsed)
     with _progress() as progress:
         task = progress.add_task("Searching passages", total=len(passages))
-        return search(
+        hits = search(
             parsed.question,
             passages,
             encoder,
             top=parsed.top,
             min_score=parsed.min_score,
             min_relevance=parsed.min_relevance,
-            cache=cache,
+            cache=_cache(parsed),
             advance=lambda count: progress.advance(task, count),
         )
+    return _Searched(hits, encoder.name, len(files), len(passages), "passage")
 
 
-def _print(
-    parsed: argparse.Namespace, hits: list[Finding], encoder: Encoder | None, *, files: int, passages: int
-) -> None:
-    model = encoder.name if encoder else None
+def _search_pages(parsed: argparse.Namespace, found: FoundFiles) -> _Searched:
+    files = _open(found)
+    count = sum(map(len, files))
+    encoder = _encoder(parsed)
+    with _progress() as progress:
+        task = progress.add_task("Searching pages", total=count)
+        hits = search_pages(
+            parsed.question,
+            files,
+            encoder,
+            top=parsed.top,
+            min_score=parsed.min_score,
+            cache=_cache(parsed),
+            advance=lambda pages: progress.advance(task, pages),
+        )
+    return _Searched(hits, encoder.name, len(files), count, "page")
+
+
+def _cache(parsed: argparse.Namespace) -> EmbeddingCache | None:
+    return EmbeddingCache(parsed.cache) if parsed.cache is not None else None
+
+
+def _print(parsed: argparse.Namespace, searched: _Searched) -> None:
     if parsed.json:
-        text = as_json(hits, question=parsed.question, model=model, files=files, passages=passages, why=parsed.why)
+        counted = {"files": searched.files, f"{searched.noun}s": searched.searched}
+        text = as_json(searched.hits, question=parsed.question, model=searched.model, counted=counted, why=parsed.why)
         sys.stdout.write(text + "\n")
-    elif hits:
+    elif searched.hits:
         out = _Output(highlight=False)
-        out.print(show(hits, why=parsed.why))
-        counted = f"{_count(passages, 'passage')} of {_count(files, 'file')}"
-        out.print(f"\nbest {len(hits)} of {counted}, by {printable(model or '')}", style="dim", markup=False)
+        out.print(show(searched.hits, why=parsed.why))
+        shown = f"\nbest {len(searched.hits)} of {searched.counted}, by {printable(searched.model or '')}"
+        out.print(shown, style="dim", markup=False)
     sys.stdout.flush()
 
 

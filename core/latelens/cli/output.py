@@ -6,26 +6,30 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich.console import Group, RenderableType
 
 from latelens.bridge.boxes import place_json
 from latelens.cli.files import STDIN
+from latelens.cli.pages import FoundPage, describe_page
 from latelens.cli.search import Finding, Passage
 from latelens.explanation.evidence import EvidenceSpan
+from latelens.pages.locating import Place, Spot
 from latelens.pages.page import Page
 from latelens.render.ledger import ledger
 from latelens.render.terminal.ranking import format_ledger, format_ranking
 
 VERSION = 1
 
+Hit: TypeAlias = Finding | FoundPage
 
-def show(hits: Sequence[Finding], *, why: bool) -> RenderableType:
-    """The passages, best first, each followed by its ledger if asked for."""
-    names = [hit.passage.place for hit in hits]
+
+def show(hits: Sequence[Hit], *, why: bool) -> RenderableType:
+    """The passages or pages, best first, each followed by its ledger if asked for."""
+    names = [hit.place for hit in hits]
     if not why:
         return format_ranking([hit.ranked for hit in hits], names=names)
     parts: list[RenderableType] = []
@@ -34,22 +38,39 @@ def show(hits: Sequence[Finding], *, why: bool) -> RenderableType:
     return Group(*parts)
 
 
-def as_json(hits: Sequence[Finding], *, question: str, model: str | None, files: int, passages: int, why: bool) -> str:
-    """The result as JSON of builtin types; positions are characters (code points) of the file's text."""
+def as_json(hits: Sequence[Hit], *, question: str, model: str | None, counted: Mapping[str, int], why: bool) -> str:
+    """The result as JSON of builtin types; positions are characters (code points) of the file's text.
+
+    `counted` says how many files, and how many passages or pages of them, were read.
+    """
     described = {
         "version": VERSION,
         "question": question,
         "model": model,
-        "files": files,
-        "passages": passages,
+        **counted,
         "results": [_describe(hit, rank, why=why) for rank, hit in enumerate(hits, start=1)],
     }
     return json.dumps(described, indent=2)
 
 
-def _describe(hit: Finding, rank: int, *, why: bool) -> dict[str, Any]:
+def _describe(hit: Hit, rank: int, *, why: bool) -> dict[str, Any]:
+    described = describe_page(hit, rank) if isinstance(hit, FoundPage) else _describe_passage(hit, rank)
+    if why:
+        described["ledger"] = [
+            {
+                "query": line.label,
+                "kind": line.kind.name.lower(),
+                "matched": list(line.matched),
+                "contribution": line.contribution,
+            }
+            for line in ledger(hit.ranked.explanation)
+        ]
+    return described
+
+
+def _describe_passage(hit: Finding, rank: int) -> dict[str, Any]:
     passage, ranked = hit.passage, hit.ranked
-    described = {
+    return {
         "rank": rank,
         "file": passage.file.name,
         "page": passage.file.page_at(passage.start),
@@ -64,17 +85,6 @@ def _describe(hit: Finding, rank: int, *, why: bool) -> dict[str, Any]:
         "evidence": [_describe_span(span, passage) for span in ranked.evidence],
         "uncovered": list(ranked.explanation.uncovered),
     }
-    if why:
-        described["ledger"] = [
-            {
-                "query": line.label,
-                "kind": line.kind.name.lower(),
-                "matched": list(line.matched),
-                "contribution": line.contribution,
-            }
-            for line in ledger(ranked.explanation)
-        ]
-    return described
 
 
 def _describe_span(span: EvidenceSpan, passage: Passage) -> dict[str, Any]:
@@ -135,21 +145,25 @@ def _is_same(source: str, target: str) -> bool:
     return os.path.samestat(found, Path(target).stat())
 
 
-def write_plot(hits: Sequence[Finding], target: str) -> str:
-    """Draw the best passage against the question, and say what was written."""
+def write_plot(hits: Sequence[Hit], target: str) -> str:
+    """Draw the best passage, or page, against the question, and say what was written."""
     from latelens.render import plot
 
-    plot.plot_similarity(hits[0].ranked.explanation).savefig(target, dpi=150, bbox_inches="tight")
+    best = hits[0]
+    explanation = best.ranked.explanation
+    page = isinstance(best, FoundPage)
+    drawn = plot.plot_page(explanation, best.page) if page else plot.plot_similarity(explanation)
+    drawn.savefig(target, dpi=150, bbox_inches="tight")
     return target
 
 
-def write_html(hits: Sequence[Finding], target: str) -> str:
-    """Write a report on all passages, with pictures of their pages where they have any, and say what was written."""
+def write_html(hits: Sequence[Hit], target: str) -> str:
+    """Write a report on all hits, with pictures of their pages where they have any, and say what was written."""
     from latelens.render.html.pages import page_report
     from latelens.render.html.ranking import report
 
-    ranked, names = [hit.ranked for hit in hits], [hit.passage.place for hit in hits]
-    pages = [_page_of(hit.passage) for hit in hits]
+    ranked, names = [hit.ranked for hit in hits], [hit.place for hit in hits]
+    pages = [hit.page if isinstance(hit, FoundPage) else _page_of(hit.passage) for hit in hits]
     if any(pages) and importlib.util.find_spec("PIL"):
         page_report(ranked, pages, names=names).save(target)
     else:
@@ -163,34 +177,51 @@ def _page_of(passage: Passage) -> Page | None:
     return passage.file.paper[number - 1] if number and passage.file.name != STDIN else None
 
 
-def write_pdf(hits: Sequence[Finding], target: str) -> str:
-    """Write a copy of the PDF that the best passage is from, with the evidence of all its passages marked.
+def write_pdf(hits: Sequence[Hit], target: str) -> str:
+    """Write a copy of the PDF that the best hit is from, with the evidence of all its hits marked.
 
-    It is said what was written, and which other PDFs passages are from: a copy shows one.
+    It is said what was written, and which other PDFs hits are from: a copy shows one.
 
     Raises
     ------
     ValueError
-        If no passage is from a PDF file, or the PDF cannot be marked.
+        If no hit is from a PDF file, or the PDF cannot be marked.
     ImportError
         If pypdf is not installed.
     """
     from latelens.pages.marking import PdfMark, write_marks
 
-    papers = [hit.passage.file for hit in hits if hit.passage.file.paper and hit.passage.file.name != STDIN]
+    papers = [pages for hit in hits if (pages := _papers(hit))]
     if not papers:
         raise ValueError("--pdf marks passages of a PDF file, and none of those found is from one")
-    paper = papers[0]
-    query = hits[0].ranked.explanation.query.text
+    query, source = hits[0].ranked.explanation.query.text, papers[0][0].source
     marks = []
     for rank, hit in enumerate(hits, start=1):
-        for span in hit.ranked.evidence if hit.passage.file is paper else ():
-            place = paper.place_at(hit.passage.start + span.start, hit.passage.start + span.end)
-            if place is not None:
-                answers = f"\nanswers: {', '.join(span.query_words)}" if span.query_words else ""
-                comment = f"{query}{answers}\nscore {span.score:.2f}, result {rank}"
-                marks.append(PdfMark(place, f"{rank}. {span.text}", comment, rank - 1))
-    write_marks(paper.paper, marks, target, heading=f"Evidence: {query}")
-    others = list(dict.fromkeys(file.name for file in papers if file is not paper))
+        for place, title, words, score in _evidence(hit) if source in {page.source for page in _papers(hit)} else ():
+            answers = f"\nanswers: {', '.join(words)}" if words else ""
+            comment = f"{query}{answers}\nscore {score:.2f}, result {rank}"
+            marks.append(PdfMark(place, f"{rank}. {title}", comment, rank - 1))
+    own = dict.fromkeys(page for pages in papers for page in pages if page.source == source)
+    write_marks(list(own), marks, target, heading=f"Evidence: {query}")
+    others = dict.fromkeys(pages[0].source for pages in papers if pages[0].source != source)
     rest = f"; not in it: what was found in {', '.join(others)}" if others else ""
-    return f"{target}, a marked copy of {paper.name}{rest}"
+    return f"{target}, a marked copy of {source}{rest}"
+
+
+def _papers(hit: Hit) -> Sequence[Page]:
+    """The pages that a hit may be marked on: those of its PDF file that are read."""
+    pages = ((hit.page,) if hit.is_pdf else ()) if isinstance(hit, FoundPage) else hit.passage.file.paper
+    return [page for page in pages if page.source != STDIN]
+
+
+def _evidence(hit: Hit) -> Iterator[tuple[Place, str, tuple[str, ...], float]]:
+    """Each piece of a hit's evidence: its place, what stands there, the words that it answers, its score."""
+    if isinstance(hit, FoundPage):
+        for region in hit.ranked.regions:
+            place = Place((Spot(hit.page.number, (), (region.box,)),), 1.0)
+            yield place, region.words or "region", region.query_words, region.score
+        return
+    for span in hit.ranked.evidence:
+        found = hit.passage.file.place_at(hit.passage.start + span.start, hit.passage.start + span.end)
+        if found is not None:
+            yield found, span.text, span.query_words, span.score

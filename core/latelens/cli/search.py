@@ -50,6 +50,11 @@ class Finding:
     passage: Passage
     ranked: Ranked
 
+    @property
+    def place(self) -> str:
+        """That of the passage."""
+        return self.passage.place
+
 
 def cut(file: FileText) -> list[Passage]:
     """Passages of a file, in order."""

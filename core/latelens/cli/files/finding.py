@@ -13,6 +13,8 @@ STDIN = "-"
 DOCUMENTS = frozenset(
     {".adoc", ".asciidoc", ".htm", ".html", ".markdown", ".md", ".mdx", ".org", ".pdf", ".rst", ".tex", ".text", ".txt"}
 )
+# The same, of files whose pages are read as images.
+PAGES = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 # Folders of installed packages and builds, which hold thousands of files that nobody wrote here.
 _NOT_ENTERED = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 
@@ -33,8 +35,8 @@ class FoundFiles:
     notes: tuple[str, ...]
 
 
-def find_files(names: Sequence[str]) -> FoundFiles:
-    """Replace folders by the documents in them; hidden files, links to folders and other types are skipped.
+def find_files(names: Sequence[str], suffixes: frozenset[str] = DOCUMENTS) -> FoundFiles:
+    """Replace folders by the files in them that end in a suffix; hidden ones and links to folders are skipped.
 
     Raises
     ------
@@ -46,19 +48,19 @@ def find_files(names: Sequence[str]) -> FoundFiles:
     for name in names:
         if name != STDIN and not os.path.lexists(name):
             raise FileNotFoundError(f"there is no file {name!r}")
-        inside = _documents(name, notes) if name != STDIN and Path(name).is_dir() else [name]
+        inside = _documents(name, suffixes, notes) if name != STDIN and Path(name).is_dir() else [name]
         for path in inside:
             found.setdefault(path if path == STDIN else os.path.realpath(path), path)
     return FoundFiles(tuple(found.values()), tuple(notes))
 
 
-def _documents(folder: str, notes: list[str]) -> list[str]:
+def _documents(folder: str, suffixes: frozenset[str], notes: list[str]) -> list[str]:
     """Documents below a folder; adds a note on files of other types."""
     documents: list[str] = []
     others: Counter[str] = Counter()
     for path in _walk(folder, notes):
         suffix = Path(path).suffix.lower()
-        if suffix in DOCUMENTS:
+        if suffix in suffixes:
             documents.append(path)
         else:
             others[suffix or "no suffix"] += 1
