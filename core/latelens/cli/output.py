@@ -151,8 +151,10 @@ def write_plot(hits: Sequence[Hit], target: str) -> str:
 
     best = hits[0]
     explanation = best.ranked.explanation
-    page = isinstance(best, FoundPage)
-    drawn = plot.plot_page(explanation, best.page) if page else plot.plot_similarity(explanation)
+    if isinstance(best, FoundPage):
+        drawn = plot.plot_page(explanation, best.page)
+    else:
+        drawn = plot.plot_similarity(explanation)
     drawn.savefig(target, dpi=150, bbox_inches="tight")
     return target
 
