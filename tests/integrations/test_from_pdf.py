@@ -12,10 +12,10 @@ from made_pdfs import locked
 from page_images import ColourEncoder, painted, painted_pdf
 from sides import LangChainSide, LlamaIndexSide
 
-from latelens import read_evidence, read_regions
+from latelens import explain, read_evidence, read_regions
 from latelens.bridge.sources import name_of
-from latelens.index import ExactIndex, TiledIndex, add_pages
-from latelens.pages import open_pages
+from latelens.index import Candidate, Chunk, ExactIndex, Hit, RegionWords, TiledIndex, TwoStage, add_pages
+from latelens.pages import PageFiles, open_pages
 from latelens.patches import Grid
 
 # A red block behind a line of the second page, green on the first.
@@ -162,3 +162,67 @@ def test_an_index_and_tiles_are_what_a_retriever_takes(side: Any, encoder, repor
     add_pages(pages, open_pages(report))
     best, *_ = side.search(side.over(TiledIndex(pages)), "red")
     assert side.name(best) == f"{report}:page_2"
+
+
+class CountsWords:
+    """A cross-encoder that counts the query's words in what it reads, and says what that was."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def predict(self, inputs: list[tuple[str, str]]) -> list[float]:
+        self.read = [text for _, text in inputs]
+        return [float(sum(word in text.lower() for word in query.split())) for query, text in inputs]
+
+
+def test_three_stages_words_page_images_and_a_cross_encoder_on_the_regions(side: Any, encoder, report: Path) -> None:
+    pytest.importorskip("bm25s", reason="needs latelens[bm25]")
+    from latelens.index import BM25
+
+    report.write_bytes(
+        painted_pdf(
+            ({"red": (0, 0, 100, 100)}, [("Revenue of others", 10, 60), ("red revenue in 4,512 words", 10, 450)]),
+            ({"red": (0, 200, 400, 300)}, [("Net revenue 4,512", 50, 255), ("Notes", 50, 450)]),
+            ({"red": (0, 0, 400, 500)}, [("Nothing", 50, 255)]),
+        )
+    )
+    pages = ExactIndex(encoder)
+    add_pages(pages, open_pages(report))
+    files, judge = PageFiles([report.parent]), CountsWords()
+    stages = TwoStage(
+        BM25(pages.chunks()), encoder, rows=pages, cross_encoder=judge, reads=RegionWords(files), candidates=2
+    )
+    found = side.search(side.over(stages, files=files), "red revenue 4,512")
+    assert [side.name(chunk)[-6:] for chunk in found] == ["page_2", "page_1"]  # the third shares no word
+    assert sorted(judge.read) == ["Net revenue 4,512", "Revenue of others"]
+    for chunk, judged in zip(found, (2.0, 1.0), strict=True):
+        told = side.metadata(chunk)["latelens"]
+        assert told["stages"].keys() == {"bm25", "cross_encoder"}
+        assert told["stages"]["cross_encoder"] == judged
+        assert told["score"] == side.score(chunk) == 1
+        assert told["retrieval_score"] == told["stages"]["bm25"] > 0
+    assert encoder.encoded == 3
+
+
+def test_a_store_of_the_pages_texts_may_be_the_first_stage(side: Any, encoder, report: Path) -> None:
+    pages = ExactIndex(encoder)
+    add_pages(pages, open_pages(report))
+
+    class Store:
+        name = "store"
+
+        def candidates(self, query: str, k: int, filter: Any) -> list[Candidate]:
+            return [Candidate(chunk, 0.5) for chunk in side.to_chunks(side.read_pages(report))]
+
+    files = PageFiles([report.parent])
+    found = side.search(side.over(TwoStage(Store(), encoder, rows=pages), files=files), "red")
+    assert [side.score(chunk) for chunk in found] == [1, 0]
+    assert side.metadata(found[0])["latelens"]["stages"] == {"store": 0.5}
+    assert read_regions(found[0])[0].words == "Net revenue 4,512"
+
+
+def test_of_a_text_a_cross_encoder_reads_all() -> None:
+    hit = Hit(Chunk("1", "Herds eat grass."), explain(*FakeEncoder().encode_documents(["grass", "Herds eat grass."])))
+    assert RegionWords(PageFiles([]))(hit) == "Herds eat grass."
+    with pytest.raises(TypeError, match="reads must be a function from a Hit to a text, or None, got"):
+        TwoStage(ExactIndex(FakeEncoder()), FakeEncoder(), reads="regions")  # type: ignore[arg-type]

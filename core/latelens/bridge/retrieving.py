@@ -26,8 +26,8 @@ from latelens.explanation.matches import Explanation, explain
 from latelens.explanation.results import ExplainMode, Ranked
 from latelens.index.filters import parse_filter
 from latelens.index.protocol import Chunk, Filter, Hit, Index, Searcher
-from latelens.pages.files import PageFiles, file_page
-from latelens.pages.page import Page
+from latelens.index.stages.region_words import page_of
+from latelens.pages.files import PageFiles
 from latelens.ranking import check_options, rank_explained, rerank
 from latelens.refusals import check_is, described
 
@@ -248,14 +248,8 @@ class _Question:
             explain=explain,
             min_score=self.wanted.min_score,
             min_relevance=self.wanted.min_relevance,
-            pages=[self.page(hit) if explain != "off" else None for hit in hits],
+            pages=[page_of(hit, self.wanted.files) if explain != "off" else None for hit in hits],
         )
-
-    def page(self, hit: Hit) -> Page | None:
-        """The page that a page image was made of; None where its file is not found, or has another text now."""
-        where = None if hit.explanation.document.page is None else file_page(hit.chunk.metadata)
-        found = None if where is None or self.wanted.files is None else self.wanted.files.page(where)
-        return found if found is not None and found.text == hit.chunk.text else None
 
     def place(self, chunk: Chunk) -> int | None:
         return place_of(chunk.metadata, self.wanted.parent_key)[1]
@@ -272,7 +266,7 @@ class _Question:
             source_start=source_start,
             stages=hit.stages,
             tokens=self.wanted.explain == "tokens",
-            page=self.page(hit),
+            page=page_of(hit, self.wanted.files),
         )
 
 

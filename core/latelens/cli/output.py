@@ -151,10 +151,8 @@ def write_plot(hits: Sequence[Hit], target: str) -> str:
 
     best = hits[0]
     explanation = best.ranked.explanation
-    if isinstance(best, FoundPage):
-        drawn = plot.plot_page(explanation, best.page)
-    else:
-        drawn = plot.plot_similarity(explanation)
+    page = best.page if isinstance(best, FoundPage) else None
+    drawn = plot.plot_similarity(explanation) if page is None else plot.plot_page(explanation, page)
     drawn.savefig(target, dpi=150, bbox_inches="tight")
     return target
 

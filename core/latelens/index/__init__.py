@@ -10,6 +10,7 @@ from latelens.index.pages import add_pages
 from latelens.index.protocol import Chunk, EncodedChunk, Filter, Hit, Index, Searcher
 from latelens.index.stages.first_stage import Candidate, FirstStage
 from latelens.index.stages.hybrid import Hybrid
+from latelens.index.stages.region_words import RegionWords
 from latelens.index.stages.two_stage import TwoStage
 from latelens.index.tiled import TiledIndex
 from latelens.index.token_index import TokenIndex
@@ -42,6 +43,7 @@ __all__ = [
     "Hit",
     "Hybrid",
     "Index",
+    "RegionWords",
     "Searcher",
     "TiledIndex",
     "TokenIndex",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from latelens.embeddings import TokenEmbeddings
@@ -46,6 +46,8 @@ class TwoStage:
     read_again
         How many of the best by MaxSim the cross-encoder reads; at least as many as a search wants, so that every hit
         was read by it.
+    reads
+        What the cross-encoder reads of a hit, such as `RegionWords` of a page image; None its whole text.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class TwoStage:
         cross_encoder: str | PairScorer | None = None,
         read_again: int = 20,
         rows: Index | None = None,
+        reads: Callable[[Hit], str] | None = None,
     ) -> None:
         if not callable(getattr(encoder, "encode_queries", None)):
             raise TypeError(f"encoder must come from load_encoder, got {described(encoder)}")
@@ -65,7 +68,10 @@ class TwoStage:
         self.first_stage = _as_first_stage(first_stage)
         check_count("candidates", candidates)
         check_count("read_again", read_again)
+        if reads is not None and not callable(reads):
+            raise TypeError(f"reads must be a function from a Hit to a text, or None, got {described(reads)}")
         self.candidates, self.read_again = candidates, read_again
+        self._reads = reads or _text
         self._rows = _checked_rows(rows, encoder)
         self._encoder = cached(encoder, open_cache(cache))
         self._cross_encoder = None if cross_encoder is None else CrossEncoderStage(cross_encoder)
@@ -120,7 +126,7 @@ class TwoStage:
         if self._cross_encoder is None:
             return ranked(hits, k)
         best = ranked(hits, max(self.read_again, k))
-        scores = self._cross_encoder.scores(query.text, [hit.chunk.text for hit in best])
+        scores = self._cross_encoder.scores(query.text, list(map(self._reads, best)))
         order = sorted(range(len(best)), key=lambda i: -scores[i])  # equal scores keep the order by MaxSim
         return [replace(best[i], stages={**best[i].stages, "cross_encoder": scores[i]}) for i in order[:k]]
 
@@ -142,6 +148,10 @@ class TwoStage:
     def _is_ours(self, candidate: Candidate) -> bool:
         first = self.first_stage
         return candidate.explanation is not None and isinstance(first, _Searched) and first.shares(self.encoder)
+
+
+def _text(hit: Hit) -> str:
+    return hit.chunk.text
 
 
 def _checked_rows(rows: Index | None, encoder: Encoder) -> Index | None:
