@@ -90,7 +90,7 @@ def test_a_weight_is_chosen_where_words_help_beyond_doubt_and_only_there(index: 
     index.add([Chunk("right", "ab cheese"), Chunk("rival", "common and very common")])
     harmed = choose_weight(index, BM25(index.chunks()), {f"a{i} common": {"right"} for i in range(9)})
     assert (harmed.weight, harmed.ndcg[0.0], harmed.ndcg[0.5]) == (0.0, 1.0, 0.5)
-    doubtful = choose_weight(index, words, {"z7 parts": {"z7"}, "zx81 parts": {"zebra"}})
+    doubtful = choose_weight(index, BM25(index.chunks()), {"z7 parts": {"z7"}, "a1 common": {"right"}})
     assert doubtful.weight == 0.0
 
 
