@@ -10,7 +10,7 @@ from latelens.encoders.cache import EmbeddingCache
 from latelens.encoders.cached import cached
 from latelens.encoders.calibration import Calibration
 from latelens.encoders.protocol import page_encoder
-from latelens.explanation.evidence import find_evidence
+from latelens.explanation.evidence import find_all_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.matches import explain as explain_score
 from latelens.explanation.regions import Region, find_regions
@@ -169,21 +169,24 @@ def rank_explained(
     other arguments are `rerank`'s.
     """
     calibration = calibration_of(encoder, needed=min_relevance is not None)
-    found = Ranking()
+    kept: list[tuple[int, float | None]] = []
     for i in order:
-        explanation = explanations[i]
-        if len(found) == top_n:
+        if len(kept) == top_n:
             break
-        if min_score is not None and explanation.score < min_score:
+        if min_score is not None and explanations[i].score < min_score:
             continue
-        relevance = relevance_of(explanation, calibration)
+        relevance = relevance_of(explanations[i], calibration)
         if min_relevance is None or relevance is None or relevance >= min_relevance:
-            evidence = () if explain == "off" else find_evidence(explanation, max_spans=max_spans)
-            regions: tuple[Region, ...] = ()
-            page = pages[i] if pages and explanation.document.page is not None else None
-            if explain != "off" and explanation.document.page is not None:
-                regions = find_regions(explanation, page=page, max_regions=max_spans)
-            found.append(Ranked(i, explanation.score, explanation, evidence, relevance, regions, page))
+            kept.append((i, relevance))
+    some = [explanations[i] for i, _ in kept]
+    evidence = [()] * len(kept) if explain == "off" else find_all_evidence(some, max_spans=max_spans)
+    found = Ranking()
+    for (i, relevance), explanation, spans in zip(kept, some, evidence, strict=True):
+        page = pages[i] if pages and explanation.document.page is not None else None
+        regions: tuple[Region, ...] = ()
+        if explain != "off" and explanation.document.page is not None:
+            regions = find_regions(explanation, page=page, max_regions=max_spans)
+        found.append(Ranked(i, explanation.score, explanation, spans, relevance, regions, page))
     return found
 
 

@@ -18,7 +18,7 @@ from latelens.encoders.cache import CacheSetting, EmbeddingCache, open_cache
 from latelens.encoders.lazy import LazyEncoder
 from latelens.encoders.options import BackendName, Dtype, EncoderOptions, Engine, Speed
 from latelens.encoders.protocol import reads_pages
-from latelens.explanation.evidence import find_evidence
+from latelens.explanation.evidence import find_all_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import ExplainMode, Ranked
 from latelens.pages.files import FilePage, PageFiles
@@ -158,14 +158,9 @@ class Reranker:
             cache=self.cache,
             show_progress=options.show_progress,
         )
-        return [
-            Reranked(
-                ranked.index,
-                ranked.score,
-                self._describe(query, chunks[ranked.index], texts[ranked.index], ranked, rank),
-            )
-            for rank, ranked in enumerate(ranking, start=1)
-        ]
+        if options.explain_mode == "off":
+            return [Reranked(ranked.index, ranked.score, None) for ranked in ranking]
+        return self._described(query, chunks, texts, ranking)
 
     def _rerank_pages(self, query: str, chunks: Sequence[Given]) -> list[Reranked]:
         options = self.options
@@ -221,22 +216,30 @@ class Reranker:
         """Every match between a query and one text."""
         return rerank(query, [text], self.encoder, explain="off", cache=self.cache)[0].explanation
 
-    def _describe(self, query: str, chunk: Given, text: Headed, ranked: Ranked, rank: int) -> dict[str, Any] | None:
-        if self.options.explain_mode == "off":
-            return None
-        explanation = in_bare_text(ranked.explanation, text)
-        in_metadata = matches_in_metadata(ranked.explanation, text) if text.keys else []
-        evidence = without_words(find_evidence(explanation), in_metadata)
-        found = to_metadata(
-            replace(ranked, explanation=explanation, evidence=evidence),
-            query=query,
-            model=self.encoder.name,
-            rank=rank,
-            retrieval_score=earlier_score(chunk.metadata, chunk.score),
-            source_start=start_of(chunk.start),
-            tokens=self.options.explain_mode == "tokens",
-        )
-        return {**found, "in_metadata": in_metadata} if text.keys else found
+    def _described(
+        self, query: str, chunks: Sequence[Given], texts: Sequence[Headed], ranking: Sequence[Ranked]
+    ) -> list[Reranked]:
+        """What travels with each chunk; places and evidence are those of its bare text."""
+        bare = [in_bare_text(ranked.explanation, texts[ranked.index]) for ranked in ranking]
+        found = []
+        for rank, (ranked, explanation, evidence) in enumerate(
+            zip(ranking, bare, find_all_evidence(bare), strict=True), 1
+        ):
+            chunk, text = chunks[ranked.index], texts[ranked.index]
+            in_metadata = matches_in_metadata(ranked.explanation, text) if text.keys else []
+            metadata = to_metadata(
+                replace(ranked, explanation=explanation, evidence=without_words(evidence, in_metadata)),
+                query=query,
+                model=self.encoder.name,
+                rank=rank,
+                retrieval_score=earlier_score(chunk.metadata, chunk.score),
+                source_start=start_of(chunk.start),
+                tokens=self.options.explain_mode == "tokens",
+            )
+            if text.keys:
+                metadata["in_metadata"] = in_metadata
+            found.append(Reranked(ranked.index, ranked.score, metadata))
+        return found
 
 
 def _refuse_images(model: str, chunks: Sequence[Given]) -> None:

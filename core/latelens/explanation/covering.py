@@ -1,11 +1,18 @@
-"""Which parts of a document to list, sentences or regions, and which words of the query each of them answers."""
+"""Which parts of documents to list, sentences or regions, and which words of the query each of them answers.
+
+The parts of all documents are laid end to end: document ``i`` owns parts ``edges[i]:edges[i + 1]``, never none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from latelens.explanation.segments import first_largest, largest, weighted
 
 # Standard deviations of a document's similarities: what is a clear difference with this model.
 CLEAR = 1.0
@@ -13,41 +20,53 @@ CLEAR = 1.0
 
 def cover(
     reached: NDArray[np.float32],
-    first: int,
+    edges: NDArray[np.intp],
+    firsts: NDArray[np.intp],
     weights: NDArray[np.float64],
-    deviation: float,
+    deviations: NDArray[np.float64],
     most: int,
     is_clear: Callable[[NDArray[np.float32]], NDArray[np.bool_]],
-) -> list[int]:
-    """The first part, then greedily those that match words clearly better than all the ones before.
+) -> list[list[int]]:
+    """For each document the first part, then greedily those that match words clearly better than all before.
 
-    `reached` is what each word earns in each part, (words, parts). `is_clear` tells which parts gain enough, (parts,),
-    of what each gains on those before it in standard deviations, (words, parts). Facility location, after AIR (Yadav,
-    Bethard and Surdeanu, arXiv 2005.01218).
+    `reached` is what each word earns in each part, (words, parts); `firsts` and `deviations` are each document's.
+    `is_clear` tells which parts gain enough, (parts,), of what each gains on those before it in standard deviations,
+    (words, parts): of two parts, never only the one that gains less in every word. Facility location, after AIR
+    (Yadav, Bethard and Surdeanu, arXiv 2005.01218).
     """
-    chosen, covered = [first], reached[:, first]
-    while len(chosen) < most:
-        gains = (reached - covered[:, None]) / deviation  # (words, parts)
-        clear = is_clear(gains)
-        clear[chosen] = False
-        if not clear.any():
+    chosen = [[first] for first in firsts.tolist()]
+    covered = reached[:, firsts]  # (words, documents)
+    spread = deviations.astype(np.float32)
+    parts = np.delete(np.arange(edges[-1]), firsts)
+    owners = edges.searchsorted(parts, side="right") - 1
+    for _ in range(most - 1):
+        gains = (reached[:, parts] - covered[:, owners]) / spread[owners]  # (words, parts)
+        clear = is_clear(gains)  # what gains too little, gains no more later
+        parts, owners, gains = parts[clear], owners[clear], gains[:, clear]
+        if not len(parts):
             break
-        added = weights @ np.maximum(gains - CLEAR, 0)
-        chosen.append(int(np.where(clear, added, -1).argmax()))
-        covered = np.maximum(covered, reached[:, chosen[-1]])
+        begins = np.append(np.flatnonzero(np.diff(owners, prepend=-1)), len(owners))
+        best = first_largest(weighted(weights, np.maximum(gains - CLEAR, 0)), begins)
+        owner, part = owners[best], parts[best]
+        covered[:, owner] = np.maximum(covered[:, owner], reached[:, part])
+        for document, found in zip(owner.tolist(), part.tolist(), strict=True):
+            chosen[document].append(found)
+        parts, owners = np.delete(parts, best), np.delete(owners, best)
     return chosen
 
 
 def answered(
-    words: Sequence[str], strengths: NDArray[np.float64], least: Callable[[float], float]
-) -> tuple[tuple[str, ...], ...]:
-    """For each part the words that it answers best, of (words, parts); a word may be answered by none.
+    words: Sequence[str],
+    strengths: NDArray[np.float64],
+    edges: NDArray[np.intp],
+    least: Callable[[NDArray[np.float64]], NDArray[Any]],
+) -> list[tuple[str, ...]]:
+    """For each part the words that it answers best in its document, of (words, parts); none may answer a word.
 
-    `least` is the strength that an answer needs, given the largest of all.
+    `least` is the strength that an answer needs, (documents,), given the largest of all words.
     """
-    best = strengths.max(axis=1)
-    owners = np.where(best >= least(float(best.max())), strengths.argmax(axis=1), -1).tolist()
-    return tuple(
-        tuple(word for word, owner in zip(words, owners, strict=True) if owner == place)
-        for place in range(strengths.shape[1])
-    )
+    best = largest(strengths, edges)  # (words, documents)
+    rows, documents = (best >= least(best.max(axis=0))).nonzero()
+    owns = np.zeros(strengths.shape, dtype=bool)
+    owns[rows, first_largest(strengths, edges)[rows, documents]] = True
+    return [tuple(compress(words, column)) for column in owns.T.tolist()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -104,18 +105,15 @@ class Explanation(ShowsInNotebooks):
         return tuple((start, end) for start, end in spans) if len(spans) > 1 else ()
 
     @cached_property
-    def _sums(self) -> NDArray[np.float32]:
-        """Sum of each query row's similarities, (query rows,) float32."""
+    def sums(self) -> NDArray[np.float32]:
+        """The sum of each query row's similarities, (query rows,) float32."""
         sums: NDArray[np.float32] = self.similarity.sum(axis=1)
         return sums
 
     @property
     def deviation(self) -> float:
         """Standard deviation of all similarities: what is a clear difference with this model."""
-        size = self.similarity.size
-        mean = float(self._sums.sum()) / size
-        square = float(np.vdot(self.similarity, self.similarity)) / size
-        return math.sqrt(max(square - mean * mean, 1e-12))
+        return float(deviations([self])[0])
 
     @cached_property
     def word_strengths(self) -> NDArray[np.float64]:
@@ -134,7 +132,7 @@ class Explanation(ShowsInNotebooks):
         asked = query_words(self.query)
         if not len(asked.rows):
             return np.zeros((0, best.shape[1]))
-        floor = found_anywhere(self._sums, self.similarity.shape[1])[asked.rows, None]  # (rows of words, 1)
+        floor = found_anywhere(self.sums, self.similarity.shape[1])[asked.rows, None]  # (rows of words, 1)
         return _strengths(asked, best[asked.rows], floor)
 
     @property
@@ -218,7 +216,34 @@ def check_pair(query: TokenEmbeddings, document: TokenEmbeddings, *, to: str) ->
         raise ValueError(f"nothing to {to}: {len(query)} query rows and {len(document)} document rows")
 
 
-def found_anywhere(sums: NDArray[np.float32], rows: int | NDArray[np.intp]) -> NDArray[Any]:
+def deviations(explanations: Sequence[Explanation]) -> NDArray[np.float64]:
+    """`Explanation.deviation` of documents that were explained with one query, (documents,)."""
+    sizes = np.array([explanation.similarity.size for explanation in explanations])
+    means = _all_sums(explanations).sum(axis=1) / sizes
+    squares = np.array([np.vdot(one.similarity, one.similarity) for one in explanations]) / sizes
+    found: NDArray[np.float64] = np.sqrt(np.maximum(squares - means * means, 1e-12))
+    return found
+
+
+def strengths_in(
+    explanations: Sequence[Explanation], best: NDArray[np.float32], owners: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """`Explanation.strengths_of` for parts of documents that were explained with one query, (words, parts).
+
+    `owners` says which document each part is of.
+    """
+    asked = query_words(explanations[0].query)
+    rows = np.array([[one.similarity.shape[1]] for one in explanations], dtype=np.float32)
+    floor = found_anywhere(_all_sums(explanations), rows)[:, asked.rows]  # (documents, rows of words)
+    return _strengths(asked, best[asked.rows], floor[owners].T)
+
+
+def _all_sums(explanations: Sequence[Explanation]) -> NDArray[np.float32]:
+    """`Explanation.sums` of each document, (documents, query rows)."""
+    return np.concatenate([explanation.sums for explanation in explanations]).reshape(len(explanations), -1)
+
+
+def found_anywhere(sums: NDArray[np.float32], rows: int | NDArray[Any]) -> NDArray[Any]:
     """What a query's rows or words find anywhere: the mean of `sums` over as many document rows, drawn towards 0."""
     floor: NDArray[Any] = sums / (rows + _PRIOR_ROWS)
     return floor

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from latelens.explanation.covering import CLEAR, answered, cover
 from latelens.explanation.maps import patches_of
-from latelens.explanation.matches import Explanation, found_anywhere
+from latelens.explanation.matches import Explanation, deviations, found_anywhere
 from latelens.explanation.words import QueryWords, query_words
 from latelens.pages.geometry import Box, area, in_pixels
 from latelens.pages.page import Page
@@ -117,8 +117,10 @@ def find_regions(explanation: Explanation, *, page: Page | None = None, max_regi
     best = np.stack([explanation.similarity[:, rows].max(axis=1) for rows in found], axis=1)  # (query rows, regions)
     reached = asked.mean_of_rows(best[asked.rows])  # (words, regions)
     scores = asked.weights @ reached
-    chosen = cover(reached, int(scores.argmax()), asked.weights, explanation.deviation, max_regions, _is_clear)
-    by_region = answered(asked.words, explanation.strengths_of(best[:, chosen]), _least)
+    edges, first = np.array([0, len(found)]), np.array([scores.argmax()])
+    (chosen,) = cover(reached, edges, first, asked.weights, deviations([explanation]), max_regions, _is_clear)
+    strengths = explanation.strengths_of(best[:, chosen])
+    by_region = answered(asked.words, strengths, np.array([0, len(chosen)]), _least)
     return tuple(
         _region(explanation, patches, found[i], float(scores[i]), words, page)
         for i, words in zip(chosen, by_region, strict=True)
@@ -170,9 +172,9 @@ def _is_clear(gains: NDArray[np.float32]) -> NDArray[np.bool_]:
     return clear
 
 
-def _least(best: float) -> float:
+def _least(best: NDArray[np.float64]) -> NDArray[np.float64]:
     """The strength that answers a word, if `best` is the largest of all words."""
-    return max(_NEAR_BEST * best, 1e-6)
+    return np.maximum(_NEAR_BEST * best, 1e-6)
 
 
 def _region(

@@ -15,8 +15,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import latelens.explanation.evidence as evidence
+import latelens.explanation.phrases as phrases
 from latelens import EvidenceSpan, TokenEmbeddings, TokenKind, explain, find_evidence
 from latelens.explanation.covering import CLEAR
+from latelens.explanation.evidence import find_all_evidence
 from latelens.explanation.matches import COVERED, Explanation
 from latelens.text.characters import is_visible, snap_to_characters, words
 from latelens.text.sentences import split_sentences
@@ -446,6 +448,58 @@ def test_the_same_question_gets_the_same_evidence_and_a_limit_keeps_the_first(do
         replace(span, query_words=()) for span in fewer
     ]  # the words are shared out among those that are listed
     assert max_spans < len(found) or fewer == found
+
+
+@given(documents=st.lists(DOCUMENTS, min_size=1, max_size=6), query=QUERIES, seed=st.integers(0, 99))
+@settings(QUICK, max_examples=60)
+def test_no_document_changes_the_evidence_of_another(documents, query, seed):
+    encoder = RandomEncoder(seed)
+    asked = encoder.encode(query)
+    explanations = [explain(asked, encoder.encode(document)) for document in documents]
+    together = find_all_evidence(explanations, max_spans=10)
+    assert together == [find_evidence(explanation, max_spans=10) for explanation in explanations]
+    assert together[::-1] == find_all_evidence(explanations[::-1], max_spans=10)
+
+
+def test_many_documents_are_looked_through_in_blocks_and_one_may_be_larger_than_a_block(monkeypatch):
+    texts = [f"Elephants eat {word}. " * times for word, times in (("grass", 3), ("leaves", 40), ("bark", 1), ("", 2))]
+    encoder = RandomEncoder(0)
+    asked = encoder.encode("What do elephants eat?")
+    explanations = [explain(asked, encoder.encode(text)) for text in texts]
+    whole = find_all_evidence(explanations)
+    monkeypatch.setattr(evidence, "_BLOCK_ROWS", 30)
+    blocks = [[len(one.document) for one in block] for block in evidence._blocks(explanations)]
+    assert len(blocks) > 1
+    assert [size for block in blocks for size in block] == [len(one.document) for one in explanations]
+    assert all(sum(block) <= 30 or len(block) == 1 for block in blocks)
+    assert find_all_evidence(explanations) == whole
+    assert find_all_evidence([]) == []
+
+
+def test_documents_explained_with_several_queries_are_refused():
+    with pytest.raises(ValueError, match="explained with several queries; find the evidence for each query by itself"):
+        find_all_evidence([fake("grass", "Elephants eat grass."), fake("milk", "Cats drink milk.")])
+
+
+EARNED = st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 0.1, 1 / 3]), min_size=1, max_size=9), min_size=1)
+
+
+@given(earned=EARNED, most=st.sampled_from([1, 10, 1 << 20]))
+@settings(QUICK, max_examples=300)
+def test_a_phrase_is_the_run_of_words_that_gathers_most_above_the_average_however_sentences_are_padded(earned, most):
+    counts = np.array([len(words) for words in earned])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phrases, "_MOST", most)
+        runs = phrases.densest(np.concatenate([np.array(words) for words in earned]), counts)
+    begins = np.cumsum([0, *counts[:-1]])
+    for words_of_one, begin, (first, last) in zip(earned, begins.tolist(), runs.tolist(), strict=True):
+        above = np.array(words_of_one) - np.mean(words_of_one)
+        gathered = {(i, j): above[i:j].sum() for i in range(len(above)) for j in range(i + 1, len(above) + 1)}
+        most_of_all = max(gathered.values())
+        if most_of_all < 1e-6:
+            assert (first - begin, last - begin) == (0, len(above))
+        else:
+            assert gathered[first - begin, last - begin] == pytest.approx(most_of_all)
 
 
 def test_finding_evidence_changes_no_input():
