@@ -26,6 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--corpus", type=int, nargs=2, default=[60, 12], help="documents, and updates of them (long: 2000 200)"
     )
     parser.addoption("--campaign", type=int, default=1, help="how many times as much tests/campaigns try (long: 50)")
+    parser.addoption(
+        "--model", help="folder of a page encoder for tests/campaigns/test_visual.py; tiny ones without it"
+    )
 
 
 @pytest.fixture(scope="session")
