@@ -1,65 +1,55 @@
-"""Batches: whole articles, so that the passages that a question must be told apart from are about the same."""
+"""Batches of frozen states, from whole articles, so that passages that must be told apart are about the same."""
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from layers import States
-from losses import Batch
-from passages import Examples, pad
+from passages import Examples
 from torch.nn.functional import normalize
 
+from latelens.adapt.losses import TrainingBatch
+from latelens.adapt.sampling import Sampler, Share, pad
 
-class Sampler:
-    """Draws passages by source, in runs of one article, and questions of each."""
 
-    def __init__(self, examples: Examples, passages: Mapping[str, int], *, run: int, questions: int, seed: int) -> None:
-        self._examples, self._wanted, self._run, self._questions = examples, passages, run, questions
-        self._random = random.Random(seed)
-        self._by_source: dict[str, list[int]] = defaultdict(list)
-        for i, passage in enumerate(examples.passages):
-            self._by_source[passage.source].append(i)
-        for found in self._by_source.values():  # passages of one article lie together; SQuAD's are in order already
-            found.sort(
-                key=lambda i: (examples.passages[i].article if examples.passages[i].source == "selqa" else "", i)
-            )
+@dataclass(frozen=True)
+class StateBatch(TrainingBatch):
+    """A batch with the states of the frozen layers, (questions or passages, longest, dim) float32."""
 
-    def draw(self) -> tuple[list[int], list[int]]:
-        """Indices of passages, and of questions that they answer."""
-        passages: list[int] = []
-        for source, count in self._wanted.items():
-            held, found = self._by_source[source], dict[int, None]()
-            while len(found) < count:
-                begin = self._random.randrange(len(held))
-                run = held[begin : begin + self._run] if source != "fool_me_twice" else held[begin : begin + 1]
-                found |= dict.fromkeys(run[: count - len(found)])
-            passages += found
-        asked = [self._examples.asked[i] for i in passages]
-        questions = [q for mine in asked for q in self._random.sample(mine, min(self._questions, len(mine)))]
-        return passages, questions
+    query_states: torch.Tensor
+    passage_states: torch.Tensor
+
+
+def sampler(examples: Examples, wanted: Mapping[str, int], *, run: int, questions: int, seed: int) -> Sampler:
+    """Draws so many passages of each source; claims have one passage each, so they come singly."""
+    held: dict[str, list[int]] = {name: [] for name in wanted}
+    for i, passage in enumerate(examples.passages):
+        held[passage.source].append(i)
+    held["selqa"].sort(key=lambda i: (examples.passages[i].article, i))  # SQuAD's are in the order of their articles
+    sources = [Share(held[name], count, 1 if name == "fool_me_twice" else run) for name, count in wanted.items()]
+    return Sampler(sources, examples.asked, questions=questions, seed=seed)
 
 
 def batch_of(
     examples: Examples, queries: States, documents: States, passages: Sequence[int], questions: Sequence[int]
-) -> Batch:
+) -> StateBatch:
     """Lay out chosen passages and questions with their frozen states."""
     asked = [examples.questions[i] for i in questions]
     place = {passage: i for i, passage in enumerate(passages)}
     query_states, query_last = _stacked(queries, questions)
     passage_states, passage_last = _stacked(documents, passages)
-    owners = _tensor(pad([examples.passages[i].owners for i in passages], -2))
-    return Batch(
+    owners = torch.from_numpy(pad([examples.passages[i].owners for i in passages], -2))
+    return StateBatch(
         query_states=query_states,
-        query_last=query_last,
-        query_mask=_tensor(pad([np.ones(len(each.ids), dtype=bool) for each in asked], 0)),
-        words=_tensor(pad([each.words for each in asked], -1)),
+        query_before=query_last,
+        query_mask=torch.from_numpy(pad([np.ones(len(each.ids), dtype=bool) for each in asked], 0)),
+        words=torch.from_numpy(pad([each.words for each in asked], -1)),
         passage_states=passage_states,
-        passage_last=passage_last,
-        passage_mask=_tensor(pad([np.ones(len(examples.passages[i].ids), dtype=bool) for i in passages], 0)),
+        passage_before=passage_last,
+        passage_mask=torch.from_numpy(pad([np.ones(len(examples.passages[i].ids), dtype=bool) for i in passages], 0)),
         owners=owners.long(),
         own=torch.tensor([place[each.passage] for each in asked]),
         gold=[each.gold for each in asked],
@@ -68,9 +58,5 @@ def batch_of(
 
 def _stacked(states: States, chosen: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
     both = [states.of(i) for i in chosen]
-    lower, last = (_tensor(pad([np.asarray(pair[k]) for pair in both], 0)).float() for k in (0, 1))
+    lower, last = (torch.from_numpy(pad([np.asarray(pair[k]) for pair in both], 0)).float() for k in (0, 1))
     return lower, normalize(last, dim=-1)
-
-
-def _tensor(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(array)

@@ -7,17 +7,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from passages import pad
-from peft import LoraConfig, inject_adapter_in_model
 from torch.nn.functional import normalize
 
-_TARGETS = "attention.self.query attention.self.key attention.self.value attention.output.dense intermediate.dense"
-TARGETS = (*_TARGETS.split(), "output.dense")
+from latelens.adapt.lora import Lora, linear_layers
+from latelens.adapt.sampling import pad
+
+if TYPE_CHECKING:
+    from batches import StateBatch
+
 _BATCH = 32
 
 
@@ -93,13 +95,12 @@ class UpperLayers(torch.nn.Module):
 
     def __init__(self, model: Any, *, first_layer: int, rank: int, alpha: int) -> None:
         super().__init__()
-        count = model.config.num_hidden_layers
-        chosen = "|".join(str(i) for i in range(first_layer, count))
-        names = "|".join(target.replace(".", r"\.") for target in TARGETS)
-        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=rf"encoder\.layer\.({chosen})\.({names})")
-        inject_adapter_in_model(config, model)
+        self.lora = Lora(model, linear_layers(model, first_layer), rank=rank, alpha=alpha)
         self.layers = torch.nn.ModuleList(model.encoder.layer[first_layer:])
-        self.first_layer, self.scale = first_layer, alpha / rank
+
+    def encode(self, batch: StateBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Unit rows of a batch's questions and passages."""
+        return self(batch.query_states, batch.query_mask), self(batch.passage_states, batch.passage_mask)
 
     def forward(self, lower: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         """Unit rows, (texts, longest, dim) float32, of states and of a mask of real tokens, (texts, longest) bool.
@@ -123,17 +124,3 @@ class UpperLayers(torch.nn.Module):
                 states = layer(states, attention_mask=bias)
                 states = states[0] if isinstance(states, tuple) else states
         return states.float()
-
-    def factors(self) -> dict[str, torch.Tensor]:
-        """The adapters by the weight that each changes: `NAME.down` (rank, inputs) and `NAME.up` (outputs, rank).
-
-        The scale is in `up`: the weight becomes weight + up @ down.
-        """
-        found: dict[str, torch.Tensor] = {}
-        for i, layer in enumerate(self.layers, start=self.first_layer):
-            for target in TARGETS:
-                module: Any = layer.get_submodule(target)
-                name = f"encoder.layer.{i}.{target}.weight"
-                found[f"{name}.down"] = module.lora_A["default"].weight.detach().clone()
-                found[f"{name}.up"] = self.scale * module.lora_B["default"].weight.detach().clone()
-        return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,12 +119,3 @@ def _question(text: str, passage: int, gold: tuple[int, ...], tokenizer: Any, lo
     inside = (owner >= 0) & (offsets[:, 1] > 0)
     inside &= offsets[:, 0] < spans[np.maximum(owner, 0), 1]
     return Question(np.array(encoded["input_ids"], dtype=np.int32), np.where(inside, owner, -1), passage, gold)
-
-
-def pad(rows: Iterable[NDArray[np.generic]], value: int) -> NDArray[Any]:
-    """Lay rows of different lengths under each other, (rows, longest)."""
-    held = list(rows)
-    out = np.full((len(held), max(map(len, held)), *held[0].shape[1:]), value, dtype=held[0].dtype)
-    for target, row in zip(out, held, strict=True):
-        target[: len(row)] = row
-    return out

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import platform
 import sys
 import time
@@ -19,23 +18,14 @@ from typing import Any
 import numpy as np
 import tomllib
 import torch
-from batches import Sampler, batch_of
+from batches import batch_of, sampler
 from layers import States, UpperLayers, frozen_states, load_base
-from losses import (
-    Batch,
-    mean_maxsim,
-    passage_loss,
-    ranking_loss,
-    rows_loss,
-    sentence_loss,
-    sentence_scores,
-    similarities,
-)
 from passages import Examples, read_examples
 from safetensors.torch import save_file
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from validation import frozen, validate
 
+from latelens.adapt.training import Losses, Schedule, Trainer
+from latelens.encoders.local.delta import add_delta
 from latelens.encoders.offline import offline_model_path
 
 Recipe = dict[str, dict[str, Any]]
@@ -87,83 +77,37 @@ def run(recipe: Recipe, data: Path, kept: Path, seed: int) -> tuple[dict[str, to
     log: dict[str, Any] = {"before": validate(valid, *states[1], frozen), "steps": [], "valid": []}
     _say("before", log["before"])
     layers = UpperLayers(model, **{name: chosen[name] for name in ("first_layer", "rank", "alpha")})
-    trainer = Trainer(layers, recipe)
+    schedule = Schedule(**recipe["training"])
+    trainer = Trainer(layers.encode, layers.lora.parameters, Losses(**recipe["loss"]), schedule)
     options = {name: recipe["batch"][name] for name in ("run", "questions")}
-    sampler = Sampler(train, recipe["batch"]["passages"], **options, seed=seed)
-    steps = recipe["training"]["steps"]
-    for step in range(1, steps + 1):
-        passages, questions = sampler.draw()
-        log["steps"].append(trainer.step(batch_of(train, *states[0], passages, questions), step))
+    drawn = sampler(train, recipe["batch"]["passages"], **options, seed=seed)
+    for step in range(1, schedule.steps + 1):
+        log["steps"].append(trainer.step(batch_of(train, *states[0], *drawn.draw())))
         if step % 25 == 0:
             recent = log["steps"][-25:]
             _say(f"step {step}", {name: float(np.mean([each[name] for each in recent])) for name in recent[0]})
-        if step % 200 == 0 or step == steps:
-            log["valid"].append({"step": step, **validate(valid, *states[1], trainer.encode_averaged)})
+        if step % 200 == 0 or step == schedule.steps:
+            with trainer.averaged():
+                log["valid"].append({"step": step, **validate(valid, *states[1], layers.encode)})
             _say(f"valid {step}", log["valid"][-1])
     log["steps"] = [{name: round(value, 4) for name, value in each.items()} for each in log["steps"]]
-    return trainer.averaged.module.layers.factors(), log
+    with trainer.averaged():
+        return layers.lora.factors(), log
 
 
-class Trainer:
-    """The layers in training, their moving average and the optimizer."""
+def validated(
+    factors: dict[str, torch.Tensor], data: Path, kept: Path, *, first_layer: int = 3, longest_passage: int = 192
+) -> dict[str, float]:
+    """The validation measures of the base model with a delta."""
+    from transformers import AutoTokenizer
 
-    def __init__(self, layers: UpperLayers, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.model = _Model(layers, recipe["loss"])
-        self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe["training"]["averaging"]))
-        self._adapters = [each for each in layers.parameters() if each.requires_grad]
-        asked = recipe["training"]
-        groups = [
-            {"params": self._adapters, "lr": asked["learning_rate"], "weight_decay": asked["weight_decay"]},
-            {"params": [self.model.sentence_scale, self.model.passage_scale], "lr": 2e-3, "weight_decay": 0.0},
-        ]
-        self._optimizer = torch.optim.AdamW(groups)
-        self._rates = [group["lr"] for group in groups]
-
-    def step(self, batch: Batch, step: int) -> dict[str, float]:
-        """Take one step, counted from 1, and return the parts of the loss."""
-        asked = self.recipe["training"]
-        share = min(1.0, step / asked["warm_up"]) * max(0.03, 0.5 * (1 + math.cos(math.pi * step / asked["steps"])))
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * share
-        parts = self.model.losses(batch)
-        loss = sum(self.recipe["loss"][name] * part for name, part in parts.items())
-        self._optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._adapters, asked["clip"])
-        self._optimizer.step()
-        self.averaged.update_parameters(self.model)
-        return {name: part.item() for name, part in parts.items()}
-
-    def encode_averaged(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of questions and passages with the averaged weights."""
-        return self.averaged.module.encode(batch)
-
-
-class _Model(torch.nn.Module):
-    def __init__(self, layers: UpperLayers, chosen: dict[str, float]) -> None:
-        super().__init__()
-        self.layers = layers
-        self.sentence_scale = torch.nn.Parameter(torch.tensor(math.log(chosen["sentence_scale"])))
-        self.passage_scale = torch.nn.Parameter(torch.tensor(math.log(chosen["passage_scale"])))
-        self._teacher_scale = chosen["teacher_scale"]
-
-    def encode(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        queries = self.layers(batch.query_states, batch.query_mask)
-        return queries, self.layers(batch.passage_states, batch.passage_mask)
-
-    def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
-        queries, passages = self.encode(batch)
-        similarity = similarities(queries, passages)
-        before = similarities(batch.query_last, batch.passage_last)
-        maxsims, passage_scale = mean_maxsim(similarity, batch), self.passage_scale.exp()
-        scores = sentence_scores(queries, similarity, batch)
-        return {
-            "sentence": sentence_loss(scores, batch.gold, self.sentence_scale.exp()),
-            "passage": passage_loss(maxsims, batch.own, passage_scale),
-            "ranking": ranking_loss(maxsims, mean_maxsim(before, batch), passage_scale, self._teacher_scale),
-            "rows": rows_loss(similarity, before, batch),
-        }
+    path = offline_model_path()
+    tokenizer, model = AutoTokenizer.from_pretrained(path), load_base(path)
+    limits = {"longest_query": 64, "longest_passage": longest_passage}
+    valid = read_examples(data / "valid.jsonl.gz", tokenizer, **limits)
+    states = _states(model, valid, first_layer, kept)
+    add_delta(dict(model.named_parameters()), factors)
+    return validate(valid, *states, UpperLayers(model, first_layer=first_layer, rank=1, alpha=1).encode)
 
 
 def _states(model: Any, examples: Examples, first_layer: int, kept: Path) -> tuple[States, States]:

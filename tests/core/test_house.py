@@ -24,7 +24,7 @@ FLOORS = (
     ("ranking", "single_vector"),
     ("index", "attribution"),
     ("evaluation",),
-    ("bridge",),
+    ("bridge", "adapt"),
     ("interchange", "render"),
     ("cli",),
     ("__init__", "__main__"),

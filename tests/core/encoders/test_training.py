@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save, save_file
 
 from latelens import explain, find_evidence
+from latelens.adapt import losses
+from latelens.adapt.sampling import pad
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts" / "training"
 PASSAGES = [
@@ -34,7 +35,7 @@ QUESTIONS = [
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     yield
-    for name in ("passages", "losses", "merge"):
+    for name in ("passages",):
         sys.modules.pop(name, None)
 
 
@@ -55,42 +56,34 @@ def examples(scripts, tmp_path, offline):
 
 def batch_of(examples, offline):
     """The batch that training makes, with the library's rows in place of the frozen states."""
-    import losses
-    import passages
 
     def rows(texts):
         with torch.inference_mode():
             found = [
                 offline.model[0].auto_model(input_ids=torch.tensor(ids[None].astype(np.int64)))[0][0] for ids in texts
             ]
-        return torch.from_numpy(
-            passages.pad([torch.nn.functional.normalize(each, dim=-1).numpy() for each in found], 0)
-        )
+        return torch.from_numpy(pad([torch.nn.functional.normalize(each, dim=-1).numpy() for each in found], 0))
 
     def masks(texts):
-        return torch.from_numpy(passages.pad([np.ones(len(ids), dtype=bool) for ids in texts], 0))
+        return torch.from_numpy(pad([np.ones(len(ids), dtype=bool) for ids in texts], 0))
 
     queries, documents = [each.ids for each in examples.questions], [each.ids for each in examples.passages]
-    return losses.Batch(
-        query_states=rows(queries),
-        query_last=rows(queries),
+    return losses.TrainingBatch(
+        query_before=rows(queries),
         query_mask=masks(queries),
-        words=torch.from_numpy(passages.pad([each.words for each in examples.questions], -1)),
-        passage_states=rows(documents),
-        passage_last=rows(documents),
+        words=torch.from_numpy(pad([each.words for each in examples.questions], -1)),
+        passage_before=rows(documents),
         passage_mask=masks(documents),
-        owners=torch.from_numpy(passages.pad([each.owners for each in examples.passages], -2)).long(),
+        owners=torch.from_numpy(pad([each.owners for each in examples.passages], -2)).long(),
         own=torch.tensor([each.passage for each in examples.questions]),
         gold=[each.gold for each in examples.questions],
     )
 
 
 def test_the_sentence_scores_and_maxsims_of_training_are_those_of_the_library(examples, offline):
-    import losses
-
     batch = batch_of(examples, offline)
-    similarity = losses.similarities(batch.query_last, batch.passage_last)
-    scores = losses.sentence_scores(batch.query_last, similarity, batch)
+    similarity = losses.similarities(batch.query_before, batch.passage_before)
+    scores = losses.sentence_scores(batch.query_before, similarity, batch)
     maxsims = losses.mean_maxsim(similarity, batch)
     documents = offline.encode_documents([" ".join(sentences) for sentences in PASSAGES])
     for i, query in enumerate(offline.encode_queries([question for question, *_ in QUESTIONS])):
@@ -105,9 +98,7 @@ def test_the_sentence_scores_and_maxsims_of_training_are_those_of_the_library(ex
         assert scores[i].max().item() == pytest.approx(best.score, abs=1e-4)
 
 
-def test_the_loss_falls_where_the_marked_sentence_rises_and_has_finite_gradients(scripts):
-    import losses
-
+def test_the_loss_falls_where_the_marked_sentence_rises_and_has_finite_gradients():
     scale = torch.tensor(10.0, requires_grad=True)
     scores = torch.tensor([[0.5, 0.6, -1e4]], requires_grad=True)  # the third sentence does not exist
     loss = losses.sentence_loss(scores, [[1]], scale)
@@ -126,40 +117,3 @@ def test_a_question_whose_answer_was_cut_off_is_left_out(scripts, tmp_path, offl
     options = {"longest_query": 32, "longest_passage": 12}
     found = passages.read_examples(tmp_path / "cut.jsonl.gz", offline.model.tokenizer, **options)
     assert (found.passages, found.questions) == ((), ())
-
-
-# --- the delta ---
-
-UP, DOWN = torch.tensor([[1.0], [2.0]]), torch.tensor([[10.0, 0.0, 1.0]])
-FACTORS = {"w.up": UP, "w.down": DOWN}
-
-
-def test_a_delta_adds_the_product_of_its_factors_and_leaves_other_files_and_weights_alone(scripts, tmp_path):
-    import merge
-
-    (tmp_path / "base").mkdir()
-    about = {"format": "pt"}
-    save_file({"w": torch.ones(2, 3), "v": torch.ones(1)}, tmp_path / "base" / "model.safetensors", metadata=about)
-    (tmp_path / "base" / "config.json").write_text("{}")
-    merge.write_merged(tmp_path / "base", tmp_path / "made", save(FACTORS))
-    made = load_file(tmp_path / "made" / "model.safetensors")
-    assert (made["w"] - 1).tolist() == [[10.0, 0.0, 1.0], [20.0, 0.0, 2.0]]
-    assert made["v"].tolist() == [1.0]
-    assert (tmp_path / "made" / "config.json").read_text() == "{}"
-
-
-@pytest.mark.parametrize(
-    ("factors", "said"),
-    [
-        ({"other.up": UP, "other.down": DOWN}, "it changes 'other', which the model has not"),
-        ({"w.up": UP}, "it has only one of the two factors of 'w'"),
-        ({"w.up": UP, "w.down": DOWN[:, :2]}, r"w has shape \(2, 3\), its factors have \(2, 1\) and \(1, 2\)"),
-    ],
-)
-def test_a_delta_that_does_not_fit_is_refused_and_changes_nothing(scripts, factors, said):
-    import merge
-
-    weights = {"w": torch.zeros(2, 3)}
-    with pytest.raises(ValueError, match=f"the delta does not fit the model: {said}"):
-        merge.add_delta(weights, factors)
-    assert not weights["w"].any()

@@ -10,31 +10,29 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Questions and passages with the states of the frozen layers, padded.
+class TrainingBatch:
+    """Questions and passages, padded, with the rows that the model gave before training.
 
     Attributes
     ----------
-    query_states, query_last
-        (questions, longest, dim) float32: input of the trained layers, and the frozen model's unit rows.
+    query_before
+        (questions, longest, dim) float32 unit rows.
     query_mask, words
-        (questions, longest) bool and int64: real tokens; the word of each, -1 for none.
-    passage_states, passage_last, passage_mask
+        (questions, longest) bool and int64: real rows; the word of each, -1 for none.
+    passage_before, passage_mask
         The same of the passages, (passages, longest, ...).
     owners
-        (passages, longest) int64: sentence of each token, -1 control, -2 punctuation and padding.
+        (passages, longest) int64: sentence of each row, -1 for none, -2 for rows that never score.
     own
         (questions,) int64: the passage that answers.
     gold
         Of each question the sentences that answer.
     """
 
-    query_states: torch.Tensor
-    query_last: torch.Tensor
+    query_before: torch.Tensor
     query_mask: torch.Tensor
     words: torch.Tensor
-    passage_states: torch.Tensor
-    passage_last: torch.Tensor
+    passage_before: torch.Tensor
     passage_mask: torch.Tensor
     owners: torch.Tensor
     own: torch.Tensor
@@ -46,7 +44,7 @@ def similarities(queries: torch.Tensor, passages: torch.Tensor) -> torch.Tensor:
     return torch.einsum("bid,njd->bnij", queries, passages)
 
 
-def mean_maxsim(similarity: torch.Tensor, batch: Batch) -> torch.Tensor:
+def mean_maxsim(similarity: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
     """MaxSim over the number of query rows, (questions, passages): control rows score, punctuation does not."""
     silent = (batch.owners == -2)[None, :, None, :]
     best = similarity.masked_fill(silent, -torch.inf).amax(3)  # (questions, passages, query rows)
@@ -54,18 +52,18 @@ def mean_maxsim(similarity: torch.Tensor, batch: Batch) -> torch.Tensor:
     return (best * real).sum(2) / real.sum(2)
 
 
-def sentence_scores(queries: torch.Tensor, similarity: torch.Tensor, batch: Batch) -> torch.Tensor:
+def sentence_scores(queries: torch.Tensor, similarity: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
     """What `find_evidence` gives each sentence of the right passage, (questions, sentences); far below for none."""
     own = similarity[torch.arange(len(queries)), batch.own]  # (questions, query rows, passage rows)
     owners = batch.owners[batch.own]
     count = int(batch.owners.max()) + 1
-    inside = owners[:, :, None] == torch.arange(count)  # (questions, passage rows, sentences)
+    inside = owners[:, :, None] == torch.arange(count, device=owners.device)  # (questions, passage rows, sentences)
     best = torch.stack([own.masked_fill(~inside[:, None, :, k], -2.0).amax(2) for k in range(count)], dim=2)
     scores = torch.einsum("bi,bis->bs", word_weights(queries, batch), best.clamp(min=-1.0))
     return scores.masked_fill(~inside.any(1), -1e4)  # -inf would make the gradient of a scale nan
 
 
-def word_weights(queries: torch.Tensor, batch: Batch) -> torch.Tensor:
+def word_weights(queries: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
     """`query_words`' weights, shared out among the rows of a word: (questions, query rows), summing to 1."""
     real = batch.query_mask.float()
     similarity = torch.einsum("bid,bjd->bij", queries, queries)
@@ -96,7 +94,7 @@ def ranking_loss(
     return kl_div(log_softmax(scale * maxsims, 1), softmax(teacher_scale * before, 1), reduction="batchmean")
 
 
-def rows_loss(similarity: torch.Tensor, before: torch.Tensor, batch: Batch) -> torch.Tensor:
+def rows_loss(similarity: torch.Tensor, before: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
     """Mean squared change of the similarities of each question and its passage; both are of all pairs."""
     rows = torch.arange(len(batch.own))
     changed = (similarity[rows, batch.own] - before[rows, batch.own]) ** 2
