@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import warnings
@@ -11,8 +12,9 @@ import tiny_models
 import latelens
 from latelens import list_models, load_encoder
 from latelens.encoders import DEFAULT_MODEL, OFFLINE_MODEL
-from latelens.encoders.catalogue import as_markdown, say_licence
+from latelens.encoders.catalogue import as_markdown, check_needs, pages_as_markdown, say_licence
 
+NOT_COMMERCIAL = ("jinaai/jina-colbert-v2", "vidore/colqwen2.5-v0.2")
 MODELS = Path(__file__).resolve().parents[3] / "docs" / "guides" / "models.md"
 
 
@@ -32,7 +34,29 @@ def test_the_guide_to_models_holds_exactly_the_table_of_the_data() -> None:
 
 def test_every_row_of_the_table_has_every_column() -> None:
     assert {row.count("|") for row in as_markdown().splitlines()} == {8}
-    assert "None" not in as_markdown()
+    assert {row.count("|") for row in pages_as_markdown().splitlines()} == {7}
+    assert "None" not in as_markdown() + pages_as_markdown()
+    rows = len(as_markdown().splitlines()) + len(pages_as_markdown().splitlines())
+    assert rows == len(list_models()) + 4
+
+
+def test_the_guide_holds_the_table_of_models_for_pages() -> None:
+    section = MODELS.read_text(encoding="utf-8").split("\n## Models that read page images\n")[1].split("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("|")]
+    assert table == pages_as_markdown().splitlines()
+
+
+def test_what_a_model_needs_is_said_before_the_model_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"colSmol-500M needs peft: run `pip install peft`$"):
+        load_encoder("vidore/colSmol-500M")
+    with (
+        pytest.warns(UserWarning, match=r"colqwen2\.5-v0\.2 is published under LicenseRef-Qwen-Research"),
+        pytest.raises(ImportError, match=r"needs peft and torchvision: .* fits your torch, from the same index"),
+    ):
+        load_encoder("vidore/colqwen2.5-v0.2")
+    check_needs("lightonai/LateOn")
+    check_needs("vidore/colpali-v1.3-hf")
 
 
 def test_a_non_commercial_licence_is_said_before_the_model_is_looked_for() -> None:
@@ -45,7 +69,7 @@ def test_a_non_commercial_licence_is_said_before_the_model_is_looked_for() -> No
     assert [warning.filename for warning in licences] == [__file__]
 
 
-@pytest.mark.parametrize("name", [m.name for m in list_models() if m.name != "jinaai/jina-colbert-v2"] + ["a/b", ""])
+@pytest.mark.parametrize("name", [m.name for m in list_models() if m.name not in NOT_COMMERCIAL] + ["a/b", ""])
 def test_other_models_load_without_a_word_about_licences(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

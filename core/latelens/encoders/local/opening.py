@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from latelens.encoders.catalogue import say_licence
+from latelens.encoders.catalogue import check_needs, say_licence
 from latelens.encoders.local.routes import Route, routes
 from latelens.encoders.offline import OFFLINE_MODEL, offline_model_path
 from latelens.encoders.options import EncoderOptions
@@ -45,6 +45,8 @@ def open_checkpoint(
     )
     name = os.fspath(model)
     say_licence(name)
+    if not os.path.exists(name):
+        check_needs(name)
     where = str(offline_model_path()) if name == OFFLINE_MODEL else _existing(name)
     source: dict[str, Any] = {
         "revision": options.get("revision"),
