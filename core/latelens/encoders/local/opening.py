@@ -45,8 +45,6 @@ def open_checkpoint(
     )
     name = os.fspath(model)
     say_licence(name)
-    if not os.path.exists(name):
-        check_needs(name)
     where = str(offline_model_path()) if name == OFFLINE_MODEL else _existing(name)
     source: dict[str, Any] = {
         "revision": options.get("revision"),
@@ -154,7 +152,7 @@ def _device(device: str | None) -> str | None:
 
 
 def _existing(name: str) -> str:
-    """Refuse a path that is not there before a hub is asked for it."""
+    """Refuse a path that is not there, or a model that needs what is not here, before a hub is asked for it."""
     path = Path(name).expanduser()
     if name.strip() and path.is_dir():  # an empty name would be the current folder
         return str(path)
@@ -163,6 +161,7 @@ def _existing(name: str) -> str:
             f"there is no model folder {name!r}; give a folder that a model was saved to, a hub id such as "
             f"{_EXAMPLE!r}, or {OFFLINE_MODEL!r}"
         )
+    check_needs(name)
     return name
 
 
