@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fake_encoder import FakeEncoder
+from page_images import ColourEncoder, painted
 from tiny_models import checkpoint
 from wrong_values import Call, always, assert_done_or_refused, cases
 
@@ -24,8 +25,9 @@ from latelens.interchange import (
 )
 from latelens.pages import PageFiles, file_page, lay, locate, locate_span, open_pages
 from latelens.render.html.answers import answers_report
-from latelens.render.html.pages import page_report
+from latelens.render.html.ranking import report
 from latelens.render.pdf import highlight
+from latelens.render.pictures import overlay
 
 TEXT = "Herds eat grass. It rains."
 ANSWER = "Herds eat grass [1]."
@@ -42,6 +44,11 @@ def found() -> Any:
 def explanation() -> Any:
     made = encoder()
     return explain(made.encode_queries(["eat grass"])[0], made.encode_documents([TEXT])[0])
+
+
+def page_image() -> Any:
+    made = ColourEncoder()
+    return explain(made.encode_queries(["red"])[0], made.encode_pages([painted((40, 50), {"red": (0, 0, 9, 9)})])[0])
 
 
 def ranking() -> Any:
@@ -124,12 +131,13 @@ CALLS = [
     made("lay", lay, page=lambda: pages()[0], text=TEXT),
     made("locate", locate, pages=pages, text="eat grass", before="", after="", min_confidence=0.8),
     made("locate_span", locate_span, pages=pages, chunk=TEXT, start=0, end=5, min_confidence=0.8),
-    made("page_report", page_report, ranked=ranking, pages=lambda: [None], names=None),
+    made("report", report, ranked=ranking, pages=lambda: [None], names=None),
+    made("overlay", overlay, explanation=page_image, page=lambda: pages()[0], word="red", regions=lambda: [], dpi=None),
     made("highlight", highlight, path=a_pdf, found=ranking, target="out.pdf", password=None),
     plot("similarity", **figures(explanation=explanation, max_columns=40)),
     plot("document", **figures(explanation=explanation, max_lines=5, evidence=None)),
     plot("ranking", **figures(ranked=ranking, top=2)),
-    plot("contrast", a=explanation, b=explanation, names=("A", "B"), ax=None, figsize=None),
+    plot("contrast", a=explanation, b=explanation, names=("A", "B"), page_a=None, page_b=None, ax=None, figsize=None),
     plot("page", explanation=explanation, page=lambda: pages()[0], scale=None, max_panels=2),
 ]  # fmt: skip
 
@@ -139,6 +147,7 @@ NEEDS = {
     "open": ["pypdfium2"],
     "lay": ["pypdfium2"],
     "locate": ["pypdfium2"],
+    "overlay": ["pypdfium2"],
 }
 
 

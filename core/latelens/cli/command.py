@@ -26,7 +26,7 @@ from latelens.encoders.protocol import reads_pages
 from latelens.pages.ocr import RapidReader
 from latelens.pages.opening import Pages
 from latelens.pages.words import WordReader
-from latelens.render.terminal.ranking import printable
+from latelens.render.terminal.printing import printable
 
 FOUND, NOTHING_FOUND, WRONG_INPUT, INTERRUPTED, OUTPUT_CLOSED = 0, 1, 2, 130, 141
 _WRITERS = {"html": write_html, "plot": write_plot, "pdf": write_pdf}

@@ -34,7 +34,8 @@ def show(hits: Sequence[Hit], *, why: bool) -> RenderableType:
         return format_ranking([hit.ranked for hit in hits], names=names)
     parts: list[RenderableType] = []
     for rank, hit in enumerate(hits, start=1):
-        parts += [format_ranking([hit.ranked], names=names, first_rank=rank), format_ledger(hit.ranked.explanation)]
+        ledger_of = format_ledger(hit.ranked.explanation, page=hit.ranked.page)
+        parts += [format_ranking([hit.ranked], names=names, first_rank=rank), ledger_of]
     return Group(*parts)
 
 
@@ -159,15 +160,12 @@ def write_plot(hits: Sequence[Hit], target: str) -> str:
 
 def write_html(hits: Sequence[Hit], target: str) -> str:
     """Write a report on all hits, with pictures of their pages where they have any, and say what was written."""
-    from latelens.render.html.pages import page_report
     from latelens.render.html.ranking import report
 
     ranked, names = [hit.ranked for hit in hits], [hit.place for hit in hits]
     pages = [hit.page if isinstance(hit, FoundPage) else _page_of(hit.passage) for hit in hits]
-    if any(pages) and importlib.util.find_spec("PIL"):
-        page_report(ranked, pages, names=names).save(target)
-    else:
-        report(ranked, names=names).save(target)
+    drawn = any(pages) and importlib.util.find_spec("PIL")
+    report(ranked, names=names, pages=pages if drawn else None).save(target)
     return target
 
 

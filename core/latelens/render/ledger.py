@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings, TokenKind
-from latelens.explanation.contrasting import matched_words
+from latelens.explanation.cells import CellMatch, cell_matches, words_of
+from latelens.explanation.contrasting import cells_of, matched_words
 from latelens.explanation.evidence import EvidenceSpan
+from latelens.explanation.maps import page_maps
 from latelens.explanation.matches import Explanation, Match
 from latelens.explanation.results import Ranked
 from latelens.explanation.words import group_rows, query_entries
+from latelens.pages.geometry import Box
+from latelens.pages.page import Page
 from latelens.refusals import check_is, described
 from latelens.text.characters import words
 
@@ -46,7 +50,10 @@ class LedgerLine:
     matches
         The matches of the word's rows; the contribution is their sum.
     matched
-        Words of the document that they found, in its order; empty where no row with text was.
+        Words of the document that they found, in its order; empty where no row with text was. Of a page image, the
+        words that stand in the cells that they found, where the page is known.
+    cells
+        Of a page image, the cell that each match is with; empty for a text.
     """
 
     label: str
@@ -54,6 +61,7 @@ class LedgerLine:
     is_word: bool
     matches: tuple[Match, ...]
     matched: tuple[str, ...]
+    cells: tuple[CellMatch, ...] = ()
 
     @property
     def contribution(self) -> float:
@@ -61,19 +69,73 @@ class LedgerLine:
         return math.fsum(match.similarity for match in self.matches)
 
 
-def ledger(explanation: Explanation) -> tuple[LedgerLine, ...]:
-    """Lines whose contributions sum to the score: the query's words in order, then the rows that belong to none."""
+def ledger(explanation: Explanation, *, page: Page | None = None) -> tuple[LedgerLine, ...]:
+    """Lines whose contributions sum to the score: the query's words in order, then the rows that belong to none.
+
+    `page` is the page of a page image, where it is known.
+    """
     check_is("explanation", explanation, Explanation, "an Explanation, as explain gives it")
-    return tuple(
-        LedgerLine(
-            label=label,
-            kind=kind,
-            is_word=start >= 0,
-            matches=tuple(explanation.matches[row] for row in rows.tolist()),
-            matched=matched_words(explanation, rows),
-        )
-        for label, kind, start, _, rows in query_entries(explanation.query)
-    )
+    cells = cells_of(explanation, page)
+    lines = []
+    for label, kind, start, _, rows in query_entries(explanation.query):
+        own = tuple(cells[row] for row in rows.tolist() if cells)
+        matches = tuple(explanation.matches[row] for row in rows.tolist())
+        matched = words_of(own) or matched_words(explanation, rows)
+        lines.append(LedgerLine(label, kind, start >= 0, matches, matched, own))
+    return tuple(lines)
+
+
+@dataclass(frozen=True)
+class CellLine:
+    """What one row of the query adds to a page's score, and where.
+
+    Attributes
+    ----------
+    token, kind
+        The row of the query.
+    cell
+        Its best match.
+    pixels
+        Left, top, right, bottom of that cell in the page's picture, as ``Page.image()`` draws it; None off the page,
+        and where the page is not known.
+    points
+        The same in points, 1/72 inch, from the upper left corner of the page as it is shown.
+    """
+
+    token: str
+    kind: TokenKind
+    cell: CellMatch
+    pixels: tuple[int, int, int, int] | None
+    points: Box | None
+
+
+@dataclass(frozen=True)
+class PageLedger:
+    """A page image's score, row by row: the lines' similarities sum to it, as `on_page` and `off_page` do."""
+
+    score: float
+    on_page: float
+    off_page: float
+    lines: tuple[CellLine, ...]
+
+
+def page_ledger(explanation: Explanation, *, page: Page | None = None) -> PageLedger:
+    """The best cell of each row of the query; `page` gives it its words, and its box in pixels and points.
+
+    Raises
+    ------
+    ValueError
+        If the document is a text.
+    """
+    maps, picture = page_maps(explanation), None if page is None else page.image()
+    lines = []
+    for cell, kind in zip(cell_matches(explanation, page=page), explanation.query.kinds.tolist(), strict=True):
+        pixels = points = None
+        if cell.box is not None and page is not None and picture is not None:
+            pixels, points = page.in_pixels(cell.box, picture), page.in_points(cell.box)
+        lines.append(CellLine(cell.query_token, TokenKind(kind), cell, pixels, points))
+    on_page = math.fsum(value for earned in maps.earned for value in earned.ravel().tolist())
+    return PageLedger(explanation.score, on_page, maps.off_page, tuple(lines))
 
 
 @dataclass(frozen=True, eq=False)

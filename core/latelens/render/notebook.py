@@ -25,6 +25,8 @@ def _(value: Explanation) -> str:
 
 @html_of.register
 def _(value: Ranked) -> str:
+    if value.page is not None:
+        return report([value])._repr_html_()
     return show_one(value.explanation, value.evidence, heading=f"document {value.index}", relevance=value.relevance)
 
 

@@ -1,4 +1,4 @@
-"""`page_report`: evidence on pictures of its pages, in HTML."""
+"""`report` with pages: evidence on pictures of its pages, in HTML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from latelens import Source, attribute, rerank
 from latelens.pages import FilePage, PageFiles, open_pages
 from latelens.render.html.answer import answer_report
-from latelens.render.html.pages import page_report
+from latelens.render.html.ranking import report
 
 TEXTS = (
     "The filter is changed every 500 hours of operation. A clogged filter lets the pressure fall below two bar.",
@@ -32,38 +32,39 @@ def pages(tmp_path):
 
 def test_a_report_holds_everything_and_escapes_it(pages, offline, tmp_path):
     ranking = rerank(QUESTION, [page.text for page in pages], offline)
-    page = page_report(ranking, pages).page()
-    assert page.count('<img alt="') == 2 + sum(len(item.evidence) for item in ranking)
+    page = report(ranking, pages=pages).page()
+    assert page.count('role="img" aria-label="') == 2 + sum(len(item.evidence) for item in ranking)
     assert "<filter>" not in page
     assert "a&amp;b&lt;manual&gt;.pdf, page 1" in page
-    assert set(re.findall(r'(?:src|href)="([^"]{0,15})', page)) == {"data:image/jpeg"}
+    assert {address[:11] for address in re.findall(r'(?:src|href)="([^"#]+)', page)} == {"data:image/"}
+    assert page.count("base64,") == 2  # what is cut out of a page is not held again
     assert "img-src data:" in page
-    assert page_report(ranking, pages, names=["first", "second"]).save(tmp_path / "r.html").stat().st_size < 500_000
+    assert report(ranking, pages=pages, names=["first", "second"]).save(tmp_path / "r.html").stat().st_size < 500_000
 
 
 def test_a_document_without_a_page_is_left_to_the_text(pages, offline):
     ranking = rerank(QUESTION, [page.text for page in pages], offline)
-    report = page_report(ranking, [pages[0], None])
-    assert report._repr_html_().count("<article>") == 1
-    assert "document 1" in report.page()
-    assert page_report(ranking, [None, None])._repr_html_() == "<p>No document of this ranking has a page.</p>"
+    made = report(ranking, pages=[pages[0], None])
+    assert made._repr_html_().count("<article>") == 1
+    assert "document 1" in made.page()
+    assert report(ranking, pages=[None, None])._repr_html_() == report(ranking)._repr_html_()
     with pytest.raises(ValueError, match="pages must have one for each document given to rerank: got 1"):
-        page_report(ranking, pages[:1])
+        report(ranking, pages=pages[:1])
     with pytest.raises(ValueError, match="the ranking is empty"):
-        page_report([], pages)
+        report([], pages=pages)
 
 
 def test_only_so_many_pages_are_drawn(pages, offline, monkeypatch):
-    monkeypatch.setattr("latelens.render.html.pages._MOST", 1)
+    monkeypatch.setattr("latelens.render.html.pages.MOST", 1)
     ranking = rerank(QUESTION, [page.text for page in pages], offline)
-    piece = page_report(ranking, pages)._repr_html_()
+    piece = report(ranking, pages=pages)._repr_html_()
     assert piece.count("<article>") == 1
     assert "1 more pages are not drawn" in piece
 
 
 def test_evidence_that_is_not_on_the_page_is_counted(pages, offline):
     ranking = rerank(QUESTION, ["The filter is cleaned by hand whenever somebody has the time for such work."], offline)
-    assert "1 of 1 not found on this page" in page_report(ranking, [pages[0]])._repr_html_()
+    assert "1 of 1 not found on this page" in report(ranking, pages=[pages[0]])._repr_html_()
 
 
 def answered(pages, encoder, answer="The filter is changed every 500 hours."):
@@ -135,7 +136,7 @@ def test_the_page_of_an_answer_is_open_at_the_sentence_and_can_be_scrolled(offli
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 def test_the_marks_lie_on_the_words_in_a_browser(pages, offline, tmp_path, browser):
     ranking = rerank(QUESTION, [page.text for page in pages], offline, top_n=1)
-    path = page_report(ranking, pages).save(tmp_path / "report.html")
+    path = report(ranking, pages=pages).save(tmp_path / "report.html")
     browser.open(path)
     browser.screenshot(tmp_path / "marked.png")
     page = browser.run(RECTANGLE.format("document.querySelector('.ll-page')"))

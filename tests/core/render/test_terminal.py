@@ -14,7 +14,8 @@ from rich.console import Console
 
 from latelens import EvidenceSpan, attribute, explain, find_evidence, rerank
 from latelens.render.terminal.answer import format_answer
-from latelens.render.terminal.ranking import EvidenceText, format_ledger, format_ranking, printable
+from latelens.render.terminal.printing import printable
+from latelens.render.terminal.ranking import EvidenceText, format_ledger, format_ranking
 
 TEXT = "Herd [bold]one[/bold]. They eat grass daily. Rain fell."
 EVIDENCE = [EvidenceSpan(45, 55, "Rain fell.", 1.0, 0.0, (), 45, 49), EvidenceSpan(23, 44, "They eat grass daily.", 3.0, 1.0, ("eat",), 28, 37)]  # fmt: skip # noqa: E501

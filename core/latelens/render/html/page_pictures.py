@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from latelens.pages.geometry import Box, around, in_pixels, in_words
@@ -15,6 +17,11 @@ from latelens.render.html.escaping import escape
 # 1.2 million pixels of text are some 200 KB: eight of them a page that opens at once.
 _MAX_PIXELS = 1_200_000
 _DPI, _QUALITY = 110, 72
+# Dots an inch and quality, until a picture has no more characters than this. Pages of papers and manuals have 60,000 to
+# 130,000 at the first, pages of small print up to 210,000.
+_LADDER, _BUDGET = ((96, 35), (80, 20)), 130_000
+# What is cut out is shown so many times as large as its pixels.
+_CUT = 1.2
 # White space around what is cut out of a page, and above and below a strip, as a share of its width and height.
 _MARGIN_X, _MARGIN_Y, _STRIP = 0.03, 0.02, 0.1
 # Share of a page's height that a window shows at most.
@@ -23,17 +30,47 @@ _HIGHEST = 0.5
 PARTS = 10_000
 
 
+@dataclass(frozen=True)
+class DrawnPage:
+    """A page's picture for HTML: its size in pixels, the address of itself, and what an element of it is called."""
+
+    width: int
+    height: int
+    address: str
+
+    @property
+    def id(self) -> str:
+        """The same for the same picture: a notebook may show a page twice."""
+        return f"ll-{hashlib.blake2b(self.address.encode(), digest_size=8).hexdigest()}"
+
+
 def draw(page: Page) -> Any:
     """The page's picture, within its limit."""
+    return page.image(_fitting(page, _DPI))
+
+
+def drawn(page: Page) -> DrawnPage:
+    """The page's picture as small as a page of small print must be, for three of them to make half a megabyte."""
+    for dpi, quality in _LADDER:
+        picture = page.image(_fitting(page, dpi))
+        address = _address(picture, *(("WEBP", quality) if _has_webp() else ("JPEG", quality + 20)))
+        if len(address) <= _BUDGET:
+            break
+    return DrawnPage(picture.width, picture.height, address)
+
+
+def _fitting(page: Page, dpi: int) -> int:
     fits = 72 * math.sqrt(_MAX_PIXELS / max(page.width * page.height, 1))
-    return page.image(max(1, min(_DPI, int(fits))))
+    return max(1, min(dpi, int(fits)))
 
 
-def marked(picture: Any, name: str, marks: str) -> str:
+def marked(picture: DrawnPage, name: str, marks: str) -> str:
     """A picture with marks, which `mark` made, over it."""
+    width, height = picture.width, picture.height
+    image = f'<image id="{picture.id}" width="{width}" height="{height}" href="{picture.address}"/>'
     return (
-        f'<div class="ll-page" style="aspect-ratio:{picture.width}/{picture.height}">'
-        f'<img alt="{escape(name)}" src="{jpeg(picture)}">{marks}</div>'
+        f'<div class="ll-page" style="aspect-ratio:{width}/{height}"><svg viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(name)}">{image}</svg>{marks}</div>'
     )
 
 
@@ -50,12 +87,17 @@ def in_parts(box: Box) -> list[int]:
     return [left, top, right - left, bottom - top]
 
 
-def cutting(picture: Any, page: Page, said: str, boxes: Sequence[Box]) -> str:
-    """What stands around some boxes, cut out of the picture."""
+def cutting(picture: DrawnPage, page: Page, said: str, boxes: Sequence[Box], *, answers: Sequence[str] = ()) -> str:
+    """What stands around some boxes, as a part of a picture that `marked` shows: it is not held twice.
+
+    `answers` are the words of the query that it answers, for the caption.
+    """
     left, top, right, bottom = around(boxes)
     wide = (left - _MARGIN_X, top - _MARGIN_Y, right + _MARGIN_X, bottom + _MARGIN_Y)
-    piece = picture.crop(in_pixels(wide, picture.width, picture.height))
-    return f'<figure><img alt="{escape(said)}" src="{jpeg(piece)}">{caption(page, boxes)}</figure>'
+    x, y, end, foot = in_pixels(wide, picture.width, picture.height)
+    view = f'viewBox="{x} {y} {end - x} {foot - y}" width="{round(_CUT * (end - x))}"'
+    shown = f'<svg {view} role="img" aria-label="{escape(said)}"><use href="#{picture.id}"/></svg>'
+    return f"<figure>{shown}{caption(page, boxes, answers)}</figure>"
 
 
 def window(page: Page, drawn: str, said: str, boxes: Sequence[Box]) -> str:
@@ -81,11 +123,23 @@ def window(page: Page, drawn: str, said: str, boxes: Sequence[Box]) -> str:
 
 def jpeg(picture: Any) -> str:
     """A picture as the address of itself."""
+    return _address(picture, "JPEG", _QUALITY)
+
+
+def _address(picture: Any, kind: str, quality: int) -> str:
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=_QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+    picture.save(out, kind, quality=quality, optimize=True)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
-def caption(page: Page, boxes: Sequence[Box]) -> str:
-    """Which page, and where on it, some boxes are."""
-    return f"<figcaption>page {escape(page.label)}, {in_words(around(boxes))}</figcaption>"
+def _has_webp() -> bool:
+    """Whether Pillow was built with it, as its wheels are: text takes half of the bytes that JPEG needs."""
+    from PIL import features
+
+    return bool(features.check("webp"))
+
+
+def caption(page: Page, boxes: Sequence[Box], answers: Sequence[str] = ()) -> str:
+    """Which page, where on it some boxes are, and which words of the query they answer."""
+    more = f": <bdi>{escape(', '.join(answers))}</bdi>" if answers else ""
+    return f"<figcaption>page {escape(page.label)}, {in_words(around(boxes))}{more}</figcaption>"

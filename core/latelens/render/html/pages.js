@@ -1,34 +1,55 @@
 "use strict";
-// Makes every report on pages that is not yet alive work: a word of the query shades the words of the pictures.
+// Makes every report on pages that is not yet alive work: a word of the query shades the words, or cells, of the pages.
 (() => {
+  const shade = (share) => Math.max(0, (Math.min(1, share) - 0.2) / 0.8) ** 1.6;
+  const place = (element, [left, top, width, height]) =>
+    Object.assign(element.style, { left: `${left / 100}%`, top: `${top / 100}%`, width: `${width / 100}%`, height: `${height / 100}%` });
+  const add = (page, kind, name, box) => {
+    const element = document.createElement(kind);
+    element.className = name;
+    place(element, box);
+    page.append(element);
+    return element;
+  };
+  // Words: a box each, warm as its similarity.
+  const words = (page, { boxes, heat, won }, top) => {
+    const spans = boxes.map(([word, ...box]) => {
+      const span = add(page, "span", "ll-shade", box);
+      span.dataset.word = word;
+      return [span, word];
+    });
+    return (line) => {
+      for (const [span, word] of spans) {
+        span.style.setProperty("--h", line < 0 ? 0 : shade(Math.max(0, heat[line][word]) / 100 / top).toFixed(3));
+        span.classList.toggle("ll-won", line >= 0 && won[line].includes(word));
+      }
+    };
+  };
+  // Cells: a picture with a pixel a cell, drawn over the page, and frames.
+  const cells = (page, { grid: [columns, rows, width, height], heat, won }) => {
+    const map = add(page, "canvas", "ll-map", [0, 0, width, height]);
+    [map.width, map.height] = [columns, rows];
+    let frames = [];
+    return (line) => {
+      const pen = map.getContext("2d");
+      pen.clearRect(0, 0, columns, rows);
+      for (const frame of frames) frame.remove();
+      frames = [];
+      if (line < 0) return;
+      const shades = pen.createImageData(columns, rows);
+      [...atob(heat[line])].forEach((byte, i) => shades.data.set([240, 140, 30, Math.round(255 * shade(byte.charCodeAt(0) / 255))], 4 * i));
+      pen.putImageData(shades, 0, 0);
+      frames = won[line].map((box) => add(page, "span", "ll-cell ll-won", box));
+    };
+  };
   const start = (root) => {
     root.dataset.ready = "1";
     const told = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
     const buttons = [...root.querySelectorAll(".ll-words button")];
-    const pages = [...root.querySelectorAll(".ll-page")];
-    const shade = (value) => {
-      const share = Math.min(1, Math.max(0, value / 100 / told.top));
-      return (Math.max(0, (share - 0.2) / 0.8) ** 1.6).toFixed(3);
-    };
-    const shades = pages.map((page, i) =>
-      told.pages[i].boxes.map(([word, left, top, width, height]) => {
-        const span = document.createElement("span");
-        span.className = "ll-shade";
-        span.dataset.word = word;
-        Object.assign(span.style, { left: `${left / 100}%`, top: `${top / 100}%`, width: `${width / 100}%`, height: `${height / 100}%` });
-        page.append(span);
-        return [span, word];
-      }),
-    );
+    const shown = [...root.querySelectorAll(".ll-page")].map((page, i) => (told.pages[i].grid ? cells : words)(page, told.pages[i], told.top));
     const choose = (line) => {
       for (const button of buttons) button.setAttribute("aria-pressed", String(Number(button.dataset.line) === line));
-      shades.forEach((spans, i) => {
-        const { heat, won } = told.pages[i];
-        for (const [span, word] of spans) {
-          span.style.setProperty("--h", line < 0 ? 0 : shade(heat[line][word]));
-          span.classList.toggle("ll-won", line >= 0 && won[line].includes(word));
-        }
-      });
+      for (const show of shown) show(line);
       for (const mark of root.querySelectorAll(".ll-here")) mark.hidden = line >= 0;
     };
     root.querySelector(".ll-words").hidden = false;

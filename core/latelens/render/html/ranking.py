@@ -1,4 +1,4 @@
-"""Explanations as HTML: a self-contained piece for a notebook, or a page to keep; no network, no framework."""
+"""A ranking as HTML: a self-contained piece for a notebook, or a page to keep; no network, no framework."""
 
 from __future__ import annotations
 
@@ -10,19 +10,12 @@ from pathlib import Path
 from latelens.explanation.evidence import EvidenceSpan, find_evidence
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import Ranked
-from latelens.refusals import check_texts
-from latelens.render.html.escaping import as_script_json, escape, marked_text, word_places
+from latelens.pages.page import Page
+from latelens.refusals import check_is, check_several, check_texts
 from latelens.render.html.page import resource, whole_page, write_page
-from latelens.render.ledger import LedgerLine, ledger, one_query, top_similarity, unread_note
-
-# Lines of a ledger that name what they matched by more words than this are cut: expansion rows match dozens.
-_MATCHED_SHOWN = 4
-_LEGEND = (
-    "Underlined: evidence, thick under its phrase. Shaded: similarity with the best word of the query, or with the one "
-    "chosen above; it is not the score. Framed: the best match of a word of the query. In a text, the arrow keys go "
-    "from word to word, up and down from match to match."
-)
-_REST = ' class="ll-rest"'
+from latelens.render.html.pages import MOST, PageView, pages_piece
+from latelens.render.html.texts import TextView, texts_piece
+from latelens.render.ledger import one_query
 
 
 @dataclass(frozen=True)
@@ -32,60 +25,107 @@ class Report:
     Attributes
     ----------
     ranked
-        What `rerank` returned.
+        What `rerank` or `rerank_pages` returned.
     names
-        The documents' names, in the order in which they were given to `rerank`; None for their numbers.
+        The documents' names, in the order in which they were given; None for those of their pages, else their numbers.
+    pages
+        The pages of the documents, in that order; None where they are only those that the ranking itself knows.
     """
 
     ranked: tuple[Ranked, ...]
     names: tuple[str, ...] | None = None
+    pages: tuple[Page | None, ...] | None = None
 
     def _repr_html_(self) -> str:
         """Called by notebooks."""
-        return _piece(self._chunks())
+        views = self._page_views()
+        return pages_piece(views) if views else texts_piece(self._text_views())
 
     def page(self) -> str:
-        """The whole document; its content policy lets no script run but ours, and nothing be loaded."""
-        title = one_query(self.ranked).text
-        return whole_page(_piece(self._chunks()), title=title, scripts=[resource("report.js")])
+        """The whole document; its content policy lets no script run but ours, and nothing be loaded.
+
+        Where documents have pages, their pictures come first, then the texts.
+        """
+        views, texts = self._page_views(), self._text_views()
+        pieces = [*([pages_piece(views)] if views else []), *([texts_piece(texts)] if texts else [])]
+        scripts = [resource(name) for name, some in (("pages.js", views), ("report.js", texts)) if some]
+        return whole_page("\n".join(pieces), title=one_query(self.ranked).text, scripts=scripts)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page, in UTF-8, and say where."""
         return write_page(self.page(), path)
 
-    def _chunks(self) -> list[_Chunk]:
-        numbered = enumerate(self.ranked, start=1)
+    def _page_views(self) -> list[PageView]:
         return [
-            _Chunk(f"{rank}. {self._name(item)}", item.explanation, item.evidence, item.relevance)
-            for rank, item in numbered
+            PageView(f"{rank}. {self._name(item)}", item, page)
+            for rank, item in enumerate(self.ranked, start=1)
+            if (page := self._page(item)) is not None
         ]
 
+    def _text_views(self) -> list[TextView]:
+        """The texts, and the images of pages that are not drawn."""
+        drawn = {id(view.item) for view in self._page_views()[:MOST] if view.item.explanation.document.page is not None}
+        return [
+            TextView(f"{rank}. {self._name(item)}", item.explanation, item.evidence, item.relevance)
+            for rank, item in enumerate(self.ranked, start=1)
+            if id(item) not in drawn
+        ]
+
+    def _page(self, item: Ranked) -> Page | None:
+        return item.page if self.pages is None else self.pages[item.index]
+
     def _name(self, item: Ranked) -> str:
-        return f"document {item.index}" if self.names is None else self.names[item.index]
+        page = self._page(item)
+        if self.names is not None:
+            return self.names[item.index]
+        return f"document {item.index}" if page is None else page.name
 
 
-def report(ranked: Sequence[Ranked], *, names: Sequence[str] | None = None) -> Report:
+def report(
+    ranked: Sequence[Ranked],
+    *,
+    names: Sequence[str] | None = None,
+    pages: Sequence[Page | None] | None = None,
+) -> Report:
     """Show a ranking as HTML: last in a notebook's cell, or with ``report(ranked).save("report.html")``.
 
     The query's words are buttons: each shows where it matched in every document. A word of a document, under the
     pointer or with the keyboard's focus, shows which word of the query it matches and their similarity. Evidence is
-    underlined, thick under its phrase, and each document has its ledger, which sums to its score. `names` are the
-    documents' names, in the order in which they were given to `rerank`.
+    underlined, thick under its phrase, and each document has its ledger, which sums to its score.
+
+    Images of pages are shown on the pages that they are of: the regions marked and cut out, the cells shaded by the
+    word that is chosen, and a ledger with the cell of each match. Texts that were read from pages are, with `pages`:
+    their evidence is marked on the picture, and the text report follows. Pages that are more than eight are not drawn.
+
+    Parameters
+    ----------
+    ranked
+        What `rerank` or `rerank_pages` returned.
+    names
+        The documents' names, in the order in which they were given to it.
+    pages
+        The page that each document was read from, from `open_pages`, in that order; None for one that has none.
 
     Raises
     ------
     ValueError
-        If the ranking is empty or not of one query, or a document has no name.
+        If the ranking is empty or not of one query, or there are fewer names or pages than documents.
     """
     one_query(ranked)
     if names is not None:
         check_texts("names", names)
+    if pages is not None:
+        check_several("pages", pages, "Pages, or None for a text that has none,")
+        for i, page in enumerate(pages):
+            check_is(f"pages[{i}]", page, (Page, type(None)), "a Page, from open_pages, or None")
     last = max(item.index for item in ranked)
-    if names is not None and len(names) <= last:
-        raise ValueError(
-            f"names must have one name for each document given to rerank: got {len(names)}, and document {last} is here"
-        )
-    return Report(tuple(ranked), None if names is None else tuple(names))
+    for what, given in (("names", names), ("pages", pages)):
+        if given is not None and len(given) <= last:
+            raise ValueError(
+                f"{what} must have one for each document given to rerank: got {len(given)}, and document {last} is here"
+            )
+    named, known = None if names is None else tuple(names), None if pages is None else tuple(pages)
+    return Report(tuple(ranked), named, known)
 
 
 def show_one(
@@ -97,90 +137,4 @@ def show_one(
 ) -> str:
     """One explained document as HTML, for a notebook; its evidence is what `find_evidence` finds if none is given."""
     found = find_evidence(explanation) if evidence is None else evidence
-    return _piece([_Chunk(heading, explanation, found, relevance)])
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    heading: str
-    explanation: Explanation
-    evidence: Sequence[EvidenceSpan]
-    relevance: float | None
-
-
-def _piece(chunks: Sequence[_Chunk]) -> str:
-    """Everything in one element: style, content, figures and script; any number of them can share a page."""
-    query = chunks[0].explanation.query
-    ledgers = [ledger(chunk.explanation) for chunk in chunks]
-    places = [word_places(chunk.explanation, lines) for chunk, lines in zip(chunks, ledgers, strict=True)]
-    numbers = {
-        "labels": [line.label for line in ledgers[0]],
-        "asked": [line.is_word for line in ledgers[0]],
-        "top": top_similarity(query),
-        "chunks": places,
-    }
-    lines = (
-        '<section class="latelens" data-format="1" aria-label="Explained ranking">',
-        f"<style>{resource('report.css')}</style>",
-        f'<p class="ll-query" dir="auto">{escape(query.text)}</p>',
-        _buttons(ledgers[0]),
-        f'<p class="ll-legend">{_LEGEND}</p>',
-        *(_article(chunk, lines, is_open=i == 0) for i, (chunk, lines) in enumerate(zip(chunks, ledgers, strict=True))),
-        '<div class="ll-tip" role="status" hidden></div>',
-        f'<script type="application/json">{as_script_json(numbers)}</script>',
-        f"<script>{resource('report.js')}</script>",
-        "</section>",
-    )
-    return "\n".join(lines)
-
-
-def _buttons(lines: Sequence[LedgerLine]) -> str:
-    """One button a line of the ledger; hidden until the script makes them work."""
-    buttons = [
-        f'<button type="button" aria-pressed="false" data-line="{i}"{"" if line.is_word else _REST}>'
-        f"<bdi>{escape(line.label)}</bdi></button>"
-        for i, line in enumerate(lines)
-    ]
-    every = '<button type="button" aria-pressed="true" data-line="-1">all words</button>'
-    return f'<div class="ll-words" role="group" aria-label="Words of the query" hidden>{every}{"".join(buttons)}</div>'
-
-
-def _article(chunk: _Chunk, lines: Sequence[LedgerLine], *, is_open: bool) -> str:
-    explanation, document = chunk.explanation, chunk.explanation.document
-    heading = f"<bdi>{escape(chunk.heading)}</bdi>" if chunk.heading else "document"
-    readable = "" if chunk.relevance is None else f", relevance {chunk.relevance:.2f}"
-    score = f"score {explanation.score:.3f}, mean similarity {explanation.mean_similarity:.2f}{readable}"
-    text = marked_text(document.text, chunk.evidence)
-    unread = unread_note(explanation, chunk.evidence)
-    cut = f'<p class="ll-cut">{escape(unread)}</p>' if unread else ""
-    return (
-        f'<article><h3>{heading} <span class="ll-score">{score}</span> <span class="ll-found"></span></h3>'
-        f'<div class="ll-text" dir="auto" role="group" aria-label="text">{text}</div>'
-        f"{cut}{_ledger_table(lines, explanation.score, is_open=is_open)}</article>"
-    )
-
-
-def _ledger_table(lines: Sequence[LedgerLine], score: float, *, is_open: bool) -> str:
-    most = max(0.01, *(line.contribution for line in lines))
-    rows = "".join(_ledger_row(i, line, most) for i, line in enumerate(lines))
-    return (
-        f"<details{' open' if is_open else ''}><summary>What the score is made of</summary><table><thead><tr>"
-        '<th scope="col">query word</th><th scope="col">matched</th><th scope="col">adds</th><td></td></tr></thead>'
-        f'<tbody>{rows}</tbody><tfoot><tr><th scope="row">score</th><td></td>{_number(score)}<td></td></tr></tfoot>'
-        "</table></details>"
-    )
-
-
-def _ledger_row(i: int, line: LedgerLine, most: float) -> str:
-    matched = ", ".join(f"<bdi>{escape(word)}</bdi>" for word in line.matched[:_MATCHED_SHOWN]) or "<i>no text</i>"
-    more = f" and {len(line.matched) - _MATCHED_SHOWN} more" if len(line.matched) > _MATCHED_SHOWN else ""
-    bar = f'<span style="width:{100 * max(line.contribution, 0) / most:.1f}%"></span>'
-    return (
-        f'<tr data-line="{i}"{"" if line.is_word else _REST}><th scope="row"><bdi>{escape(line.label)}</bdi></th>'
-        f'<td class="ll-matched">{matched}{more}</td>{_number(line.contribution)}<td class="ll-bar">{bar}</td></tr>'
-    )
-
-
-def _number(value: float) -> str:
-    """A cell with a number to read, and the exact one for programs."""
-    return f'<td class="ll-number"><data value="{value!r}">{value:.3f}</data></td>'
+    return texts_piece([TextView(heading, explanation, found, relevance)])

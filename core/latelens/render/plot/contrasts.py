@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from latelens.explanation.cells import CellMatch, place_of
 from latelens.explanation.contrasting import WordGain, contrast
 from latelens.explanation.matches import Explanation
+from latelens.pages.page import Page
 from latelens.refusals import check_texts, described
 from latelens.render.plot import sheet as drawing
 
@@ -38,6 +40,8 @@ def plot_contrast(
     b: Explanation,
     *,
     names: tuple[str, str] = ("A", "B"),
+    page_a: Page | None = None,
+    page_b: Page | None = None,
     ax: Axes | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> Figure:
@@ -45,7 +49,8 @@ def plot_contrast(
 
     On the left the contributions with the words that were matched, on the right what the word adds to A's lead;
     those bars sum to the gap in the title. Rows that are no word of the query stand last, in grey. Of a query
-    with more than 24 words, those with the largest differences are shown, and the sum of all others.
+    with more than 24 words, those with the largest differences are shown, and the sum of all others. Of page images it
+    says where the matches are; `page_a` and `page_b` say which words stand there.
 
     Raises
     ------
@@ -56,7 +61,7 @@ def plot_contrast(
     if len(names) != 2:
         raise ValueError(f"names must be two, one for each document, got {described(names)}")
     drawing.check_room(ax, figsize)
-    told = contrast(a, b)
+    told = contrast(a, b, page_a=page_a, page_b=page_b)
     pairs = _pairs(told.words)
     labels = [pair.label for pair in pairs]
     y = np.cumsum([0, *(1 + 0.4 * (first.is_word != second.is_word) for first, second in pairwise(pairs))])
@@ -84,7 +89,7 @@ def _pairs(words: Sequence[WordGain]) -> list[_Pair]:
             label=drawing.shorten(words[i].word, 24),
             is_word=words[i].query_start >= 0,
             values=(words[i].a, words[i].b),
-            found=(_found(words[i].a_matched), _found(words[i].b_matched)),
+            found=(_found(words[i].a_matched, words[i].a_cells), _found(words[i].b_matched, words[i].b_cells)),
         )
         for i in kept
     ]
@@ -95,7 +100,10 @@ def _pairs(words: Sequence[WordGain]) -> list[_Pair]:
     return pairs
 
 
-def _found(matched: Sequence[str]) -> str:
+def _found(matched: Sequence[str], cells: Sequence[CellMatch]) -> str:
+    """The words that were matched; of a page image without them, where the cell is."""
+    if cells and not matched:
+        return f"({place_of(cells)})"
     return drawing.shorten(", ".join(matched), 22) if matched else "(no text)"
 
 

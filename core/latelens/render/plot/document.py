@@ -52,8 +52,15 @@ def plot_document(
         Sentences to underline; by default what `find_evidence` finds.
     ax, figsize, scale
         As in `plot_similarity`.
+
+    Raises
+    ------
+    ValueError
+        If the document is an image of a page, which `plot_page` draws, or `max_lines` is below 1.
     """
     check_is("explanation", explanation, Explanation, "an Explanation")
+    if explanation.document.page is not None:
+        raise ValueError("the document is an image of a page, of which no word was matched: plot_page draws it")
     check_count("max_lines", max_lines)
     drawing.check_room(ax, figsize, scale)
     for span in _given(evidence):

@@ -58,7 +58,7 @@ def plot_ranking(
 
 
 def _opening(item: Ranked) -> str:
-    return drawing.shorten(item.explanation.document.text, 30)
+    return drawing.shorten(item.explanation.document.text if item.page is None else item.page.name, 30)
 
 
 def _draw_stacks(ax: Axes, shown: Sequence[Ranked], colours: Normalize, width: float) -> None:

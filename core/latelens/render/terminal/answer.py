@@ -25,7 +25,7 @@ from latelens.render.labels import (
     source_name,
     tally,
 )
-from latelens.render.terminal.ranking import printable, printable_places
+from latelens.render.terminal.printing import printable, printable_places
 
 _MARK = "bold cyan"
 _COLOURS: dict[Label, str] = {"weak": "yellow", "no_evidence": "magenta", "contradicted": "red"}

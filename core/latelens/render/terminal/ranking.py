@@ -6,9 +6,8 @@ read as rich's markup, and no control character reaches the terminal: each is sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import regex
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
@@ -20,20 +19,18 @@ from latelens.embeddings import TokenKind
 from latelens.explanation.evidence import EvidenceSpan
 from latelens.explanation.matches import Explanation
 from latelens.explanation.results import Ranked
+from latelens.pages.page import Page
 from latelens.refusals import check_count, check_is, check_several, check_texts, described
-from latelens.render.ledger import ledger, unread_note
+from latelens.render.ledger import ledger, page_ledger, unread_note
+from latelens.render.terminal.pages import format_cells, format_regions
+from latelens.render.terminal.printing import printable, printable_places
 from latelens.text.function_words import content_words
-from latelens.text.sentences import split_sentences
 
 _SENTENCE, _PHRASE, _PHRASE_WITHOUT_COLOUR = "bold", "bold black on bright_yellow", "bold underline"
 _BAR_WIDTH = 16
 _QUOTE_WIDTH = 40
 # Expansion rows may match dozens of words.
 _MATCHED_SHOWN = 4
-# What would move the cursor, colour the screen or turn the direction of reading, were it printed as it is.
-_LINE_END = r"\r\n|[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]"
-_DIRECTION = r"[\u202a-\u202e\u2066-\u2069]"
-_NOT_AS_IT_IS = regex.compile(rf"(?P<line>(?:{_LINE_END})[ \t]*+)|(?P<direction>{_DIRECTION})|[^\P{{Cc}}\t]|\p{{Cs}}")
 
 
 class EvidenceText:
@@ -81,6 +78,8 @@ def format_ranking(
 ) -> RenderableType:
     """Show a ranking: each document with its evidence marked, and what each sentence earns for which words.
 
+    Of a page image its regions are named: where they are, how much of the page, and the words that stand there.
+
     `names` are the documents' names, in the order in which they were given to `rerank`; `first_rank` is the first
     one's number.
     """
@@ -93,10 +92,14 @@ def format_ranking(
         check_is("what is ranked", result, Ranked, "a Ranked, as rerank gives it")
         if names is not None and len(names) <= result.index:
             raise ValueError(f"names must have one name for each document given to rerank, got {described(names)}")
-        name = f"document {result.index}" if names is None else printable(names[result.index])
+        known = f"document {result.index}" if result.page is None else result.page.name
+        name = printable(known if names is None else names[result.index])
         relevance = "" if result.relevance is None else f"  relevance {result.relevance:.2f}"
         heading = Text.assemble((f"{rank}. ", "bold"), (name, "bold cyan"), f"  score {result.score:.2f}{relevance}")
         explanation = result.explanation
+        if explanation.document.page is not None:
+            parts += [heading, Padding(format_regions(result), (0, 0, 0, 3)), Text()]
+            continue
         parts += [heading, Padding(EvidenceText(explanation.document.text, result.evidence), (0, 0, 0, 3))]
         if result.evidence:
             parts.append(Padding(_earned(result.evidence, explanation.query.text), (0, 0, 0, 3)))
@@ -108,11 +111,16 @@ def format_ranking(
     return Group(*parts[:-1])
 
 
-def format_ledger(explanation: Explanation) -> RenderableType:
+def format_ledger(explanation: Explanation, *, page: Page | None = None) -> RenderableType:
     """Show what a score is made of: for each word of the query what it matched and what that adds.
 
-    Rows that stand for no word of the query, such as ``[CLS]``, are summed by kind. All rows add up to the score.
+    Rows that stand for no word of the query, such as ``[CLS]``, are summed by kind. All rows add up to the score. Of a
+    page image each row of the query is a line, with the cell that it matched: `page`, as `open_pages` gives it, says
+    its words, and its box in pixels of ``page.image()`` and in points.
     """
+    check_is("explanation", explanation, Explanation, "an Explanation, as explain gives it")
+    if explanation.document.page is not None:
+        return format_cells(page_ledger(explanation, page=page))
     lines = ledger(explanation)
     table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
     table.add_column("query word", "score", overflow="fold")
@@ -125,47 +133,6 @@ def format_ledger(explanation: Explanation) -> RenderableType:
         asked = _asked(line.label, line.kind, is_word=line.is_word)
         table.add_row(asked, _matched(line.matched), f"{line.contribution:.3f}", bar if most > 0 else "")
     return table
-
-
-def printable(text: str) -> str:
-    r"""One line that is safe to print: no escape sequences, no line breaks.
-
-    >>> printable("a\x1b[31m b\nc")
-    'a\ufffd[31m b c'
-    """
-    return "".join(shown for _, shown in _pieces(text))
-
-
-def _pieces(text: str) -> Iterator[tuple[str, str]]:
-    """Pieces of a text, each as it is and as it is printed; line ends are printed as spaces."""
-    position = 0
-    for match in _NOT_AS_IT_IS.finditer(text):
-        before = text[position : match.start()]
-        if match["line"]:
-            before = before.rstrip(" \t")
-        yield before, before
-        as_it_is = text[position + len(before) : match.end()]
-        yield as_it_is, " " if match["line"] else "" if match["direction"] else "\ufffd"
-        position = match.end()
-    yield text[position:], text[position:]
-
-
-def printable_places(text: str) -> tuple[str, list[int]]:
-    """Text to print, and where each character of `text`, and its end, stands there."""
-    inside = bytearray(len(text) + 1)  # 1 where a sentence is
-    for start, end in split_sentences(text):
-        inside[start:end] = b"\1" * (end - start)
-    shown: list[str] = []
-    places: list[int] = []
-    length = 0
-    for piece, printed in _pieces(text):
-        as_it_is, first, last = piece == printed, len(places), len(places) + len(piece) - 1
-        if not as_it_is and printed == " " and not (inside[first] and inside[last]):
-            printed = "\n" + piece[len(piece.rstrip(" \t")) :]  # with the next line's indentation
-        places += range(length, length + len(piece)) if as_it_is else [length] * len(piece)
-        shown.append(printed)
-        length += len(printed)
-    return "".join(shown), [*places, length]
 
 
 def _earned(evidence: Sequence[EvidenceSpan], query: str) -> RenderableType:
