@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from rich.console import Group, RenderableType
 
-from latelens.bridge.boxes import place_json
+from latelens.bridge.boxes import place_json, rounded
 from latelens.cli.files import STDIN
 from latelens.cli.pages import FoundPage, describe_page
 from latelens.cli.search import Finding, Passage
@@ -63,8 +63,9 @@ def _describe(hit: Hit, rank: int, *, why: bool) -> dict[str, Any]:
                 "kind": line.kind.name.lower(),
                 "matched": list(line.matched),
                 "contribution": line.contribution,
+                **({"boxes": [cell.box and list(rounded([cell.box])[0]) for cell in line.cells]} if line.cells else {}),
             }
-            for line in ledger(hit.ranked.explanation)
+            for line in ledger(hit.ranked.explanation, page=hit.ranked.page)
         ]
     return described
 

@@ -39,6 +39,12 @@ def test_pages_are_ranked_and_named(capsys):
     assert printed.rstrip().endswith("best 2 of 2 pages of 1 file, by colours")
 
 
+def test_why_names_the_cell_of_each_match(capsys):
+    assert main([*ASK, "-n", "1", "--why"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "red 0 400 200 600 0 200 100 300 Net, revenue 1.000" in lines
+
+
 def test_json_has_the_regions_with_their_words(capsys):
     assert main([*ASK, "--json", "-n", "1", "--why"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -47,13 +53,14 @@ def test_json_has_the_regions_with_their_words(capsys):
     assert (result["file"], result["page"], result["score"], result["off_page"]) == ("report.pdf", 2, 1.0, 0.0)
     (region,) = result["regions"]
     assert (region["box"], region["words"], region["query_words"]) == ([0, 0.4, 1, 0.6], "Net revenue 4,512", ["red"])
-    assert [line["contribution"] for line in result["ledger"]] == [1.0]
+    assert [(line["contribution"], line["boxes"]) for line in result["ledger"]] == [(1.0, [[0, 0.4, 0.25, 0.6]])]
 
 
 def test_a_report_a_picture_and_a_marked_copy_are_written(capsys):
     assert main([*ASK, "--html", "report.html", "--plot", "plot.png", "--pdf", "marked.pdf"]) == 0
     shown = Path("report.html").read_text(encoding="utf-8")
-    assert shown.count('src="data:image/jpeg;base64,') == 3  # two pages, and the region cut out
+    assert shown.count("base64,") == 2  # two pages; the region cut out is a part of one
+    assert shown.count('role="img" aria-label="') == 3
     assert "Net revenue 4,512" in shown
     assert Path("plot.png").read_bytes().startswith(b"\x89PNG")
     reader = PdfReader("marked.pdf")
