@@ -8,6 +8,7 @@ from tqdm.auto import tqdm
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
+from latelens.encoders.protocol import page_encoder
 from latelens.encoders.tile_pooling import TilePooling, pool_tiles
 from latelens.explanation.matches import explain
 from latelens.index.arguments import check_count
@@ -43,13 +44,14 @@ class TiledIndex:
 
     Raises
     ------
-    ValueError
-        If `tiles` has another encoder.
+    TypeError, ValueError
+        If the model of `pages` reads texts, or `tiles` has another encoder.
     """
 
     def __init__(self, pages: Index, tiles: Index | None = None, *, candidates: int = 100) -> None:
         check_is("pages", pages, Index, "an index of latelens.index")
         check_count("candidates", candidates)
+        page_encoder(pages.encoder)  # refuses a model for texts
         self.pages, self.candidates = pages, candidates
         self.tiles = ExactIndex(TilePooling(pages.encoder)) if tiles is None else tiles
         self._pooling = _pooling_of(self.tiles, pages)

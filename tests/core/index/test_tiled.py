@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import random
 import sys
 from pathlib import Path
 
 import pytest
+from fake_encoder import FakeEncoder
 from page_images import ColourEncoder, painted
 
 from latelens import TilePooling
@@ -107,7 +109,17 @@ def test_pages_that_are_stored_are_not_encoded_again(tmp_path):
     assert found(index, "red") == [(f"{tmp_path / 'red.png'}:page_1", 1.0)]
 
 
+def test_an_index_with_its_tiles_travels_to_another_process(tmp_path):
+    index = TiledIndex(ExactIndex(ENCODER, tmp_path / "pages"))
+    index.add([page_chunk("1", "red"), page_chunk("2", "blue")])
+    again = pickle.loads(pickle.dumps(index))
+    assert found(again, "blue", 1) == [("2", 1.0)]
+    assert again.search("blue", 1)[0].stages == index.search("blue", 1)[0].stages
+
+
 def test_tiles_of_another_encoder_are_refused():
+    with pytest.raises(TypeError, match="'fake' reads text, not images of pages"):
+        TiledIndex(ExactIndex(FakeEncoder()))
     with pytest.raises(
         ValueError, match=r"must be an index with the encoder TilePooling\(pages.encoder\), got .*'other"
     ):

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from fake_encoder import FakeEncoder
+from page_images import ColourEncoder, painted
 from wrong_values import Call, always, assert_done_or_refused, cases
 
-from latelens.index import Chunk, ExactIndex, TwoStage
+from latelens import TilePooling
+from latelens.index import Chunk, EncodedChunk, ExactIndex, RegionWords, TiledIndex, TwoStage
+from latelens.pages import PageFiles
 
 DIM = 16
 STARTED = itertools.count()
@@ -72,21 +75,37 @@ def stages(**given: Any) -> Any:
     return TwoStage(**{"first_stage": first, "encoder": encoder(), **given})
 
 
-def filled(make: Callable[[], Any]) -> Any:
+COLOURS = ColourEncoder()
+
+
+def tiled(**given: Any) -> Any:
+    return TiledIndex(**{"pages": ExactIndex(COLOURS), **given})
+
+
+def page() -> Chunk:
+    rows = COLOURS.encode_pages([painted((40, 50), {"red": (0, 0, 10, 10)})])[0]
+    return EncodedChunk("a", "", {"year": 2001}, "doc", rows=rows, fingerprint=COLOURS.fingerprint)
+
+
+def text() -> Chunk:
+    return Chunk("a", "herds eat", {"year": 2001}, "doc")
+
+
+def filled(make: Callable[[], Any], chunk: Callable[[], Chunk]) -> Any:
     """One index for all calls that change nothing: opening one takes longer than asking it."""
     kept: list[Any] = []
 
     def there() -> Any:
         if not kept:
             kept.append(make())
-            kept[0].add([Chunk("a", "herds eat", {"year": 2001}, "doc")])
+            kept[0].add([chunk()])
         return kept[0]
 
     return there
 
 
-def methods(name: str, make: Callable[[], Any]) -> list[Call]:
-    there = filled(make)
+def methods(name: str, make: Callable[[], Any], chunk: Callable[[], Chunk] = text) -> list[Call]:
+    there = filled(make, chunk)
 
     def called(method: str) -> Callable[..., Any]:
         def call(**given: Any) -> Any:
@@ -96,7 +115,7 @@ def methods(name: str, make: Callable[[], Any]) -> list[Call]:
         return call
 
     def one() -> list[Chunk]:
-        return [Chunk("a", "herds eat", {"year": 2001}, "doc")]
+        return [chunk()]
 
     arguments: dict[str, dict[str, Callable[[], Any]]] = {
         "add": {"chunks": one, "batch_size": always(3), "show_progress": always(False)},
@@ -132,8 +151,13 @@ CALLS = [
          device="cpu"),
     *methods("plaid", plaid),
     *methods("exact", exact),
+    made("tiled", tiled, pages=lambda: ExactIndex(COLOURS), tiles=lambda: ExactIndex(TilePooling(COLOURS)),
+         candidates=5),
+    made("tiles", TilePooling, encoder=lambda: COLOURS, side=2),
+    *methods("tiled", tiled, page),
     made("stages", stages, first_stage=exact, encoder=encoder, candidates=5, cache=True, cross_encoder=None,
-         read_again=2, rows=None),
+         read_again=2, rows=None, reads=None),
+    made("region words", RegionWords, files=lambda: PageFiles([]), max_regions=2),
     made("stages.search", lambda **given: stages().search(**given), query="eat", k=1, filter=None),
     made("stages.search_many", lambda **given: stages().search_many(**given), queries=lambda: ["eat"], k=1,
          filter=None),
