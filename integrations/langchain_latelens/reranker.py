@@ -178,7 +178,8 @@ class LateInteractionRerank(BaseDocumentCompressor):
 
     def explain(self, query: str, document: Document | str) -> Explanation:
         """Every match between a query and one document, whatever `explain` was set to."""
-        return self._reranker.explain(query, text_of(document))
+        image = file_page(document.metadata) if isinstance(document, Document) else None
+        return self._reranker.explain(query, text_of(document), image)
 
     def as_retriever(self, base_retriever: RetrieverLike) -> RerankedRetriever:
         """A retriever whose results are reranked, for chains that do not use langchain-classic."""

@@ -149,7 +149,9 @@ class LateInteractionRerank(BaseNodePostprocessor):
 
     def explain(self, query: str, document: NodeWithScore | BaseNode | str) -> Explanation:
         """Every match between a query and one node, whatever `explain` was set to."""
-        return self._reranker.explain(query, bare_text(document))
+        node = document.node if isinstance(document, NodeWithScore) else document
+        image = image_of(node) if isinstance(node, BaseNode) else None
+        return self._reranker.explain(query, bare_text(document), image)
 
     def postprocess_nodes(
         self,

@@ -80,6 +80,15 @@ def test_both_adapters_say_the_same_of_a_page(folder) -> None:
     assert told[0][0]["tokens"][0]["box"] == [0, 0, 0.25, 0.2]
 
 
+def test_a_page_is_explained_as_it_is_ranked(side: Any, folder) -> None:
+    reranker = side.Rerank(model=ENCODER, folders=[folder])
+    explanation = reranker.explain("red green", chunks(side)[1])
+    assert explanation.score == 2
+    assert explanation.document.page.grids == (Grid(4, 5), Grid(2, 2))
+    with pytest.raises(ValueError, match=r"chunk 0 \('red'\) names no page of a PDF and no image"):
+        reranker.explain("red", "red")
+
+
 def test_no_file_is_opened_but_below_the_folders(side: Any, folder, tmp_path_factory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "secret.png"
     painted((40, 50), RED).save(elsewhere)

@@ -212,8 +212,11 @@ class Reranker:
             )
         return page
 
-    def explain(self, query: str, text: str) -> Explanation:
-        """Every match between a query and one text."""
+    def explain(self, query: str, text: str, image: FilePage | bytes | None = None) -> Explanation:
+        """Every match between a query and one text, or the page that a chunk stands for if the model reads pages."""
+        if reads_pages(self.encoder.loaded()):
+            page = self._page(0, Given(text, {}, image=image))
+            return rerank_pages(query, [page], self.encoder, explain="off", cache=self.cache)[0].explanation
         return rerank(query, [text], self.encoder, explain="off", cache=self.cache)[0].explanation
 
     def _described(
