@@ -35,7 +35,7 @@ def unread_share(text: str, tokens: Sequence[str], spans: NDArray[np.int32]) -> 
     """
     unknown = not _UNKNOWN.isdisjoint(tokens)
     letters = not text.isascii() and any(map(str.isalpha, "".join(_NOT_ASCII.findall(text))))
-    if not unknown and not letters:
+    if (not unknown and not letters) or not (spans[:, 0] >= 0).any():  # rows of a page image stand for no character
         return 0.0
     spans = np.clip(spans, -1, len(text))  # rows that were read from a damaged file may lie anywhere
     held = _marked(text, spans[spans[:, 0] >= 0])
