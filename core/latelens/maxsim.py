@@ -116,7 +116,7 @@ def _maxsim_numpy(
     best = np.empty((len(offsets) - 1, len(query)), dtype=np.float32)  # (documents, query rows)
     rows = np.empty(best.shape, dtype=np.int64) if winners else None
     query_rows = np.arange(len(query))
-    for first, last in _blocks(offsets, _BLOCK_ROWS):
+    for first, last in blocks(offsets, _BLOCK_ROWS):
         similarity = query @ values[offsets[first] : offsets[last]].T  # (query rows, block's rows) float32
         edges = offsets[first : last + 1] - offsets[first]
         if rows is None:
@@ -128,7 +128,7 @@ def _maxsim_numpy(
     return best, rows
 
 
-def _blocks(offsets: NDArray[np.int64], block_rows: int) -> Iterator[tuple[int, int]]:
+def blocks(offsets: NDArray[np.int64], block_rows: int) -> Iterator[tuple[int, int]]:
     """Ranges of whole documents with at most `block_rows` rows, or of one document that has more."""
     first, documents = 0, len(offsets) - 1
     while first < documents:
@@ -146,7 +146,7 @@ def _maxsim_torch(
     best = np.empty((len(offsets) - 1, len(query)), dtype=np.float32)  # (documents, query rows)
     rows = np.empty(best.shape, dtype=np.int64) if winners else None
     asked = torch.tensor(query, device=values.device)  # a copy: a cached query may be read-only
-    for first, last in _blocks(offsets, _TORCH_BLOCK_ROWS):
+    for first, last in blocks(offsets, _TORCH_BLOCK_ROWS):
         similarity = asked @ values[offsets[first] : offsets[last]].T  # (query rows, rows of the block)
         edges = torch.as_tensor(offsets[first : last + 1] - offsets[first]).to(values.device)
         owner = torch.repeat_interleave(edges.diff()).expand(len(query), -1)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (ROOT / "core", ROOT / "integrations")
 # From the ground up: a room imports from rooms below it and from itself.
 FLOORS = (
-    ("_version", "embeddings", "legibility", "maxsim", "patches", "paths", "serialize", "refusals", "shown"),
+    ("_version", "embeddings", "legibility", "maxsim", "patches", "paths", "rounded", "serialize", "refusals", "shown"),
     ("text",),
     ("pages",),
     ("encoders",),

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 TOLERANCE = 1e-4
 
 
-def may_be_best(scores: NDArray[np.float64], k: int, error: float) -> NDArray[np.intp]:
-    """Positions, in order, of all scores that belong to the best `k` if each may be off by `error`."""
+def may_be_best(scores: NDArray[np.float64], k: int, error: float | NDArray[np.float64]) -> NDArray[np.intp]:
+    """Positions, in order, of all scores that belong to the best `k` if each may be off by `error`, or by its own."""
     if len(scores) <= k:
         return np.arange(len(scores))
-    return np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k] - 2 * error)
+    least = scores - error
+    return np.flatnonzero(scores + error >= np.partition(least, len(least) - k)[len(least) - k])
 
 
 def rounding(query: NDArray[np.float32], norm: float) -> float:

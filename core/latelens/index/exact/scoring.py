@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,14 +11,70 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import explain
-from latelens.index.exact.live_segments import Place
 from latelens.index.exact.segments import Segment
 from latelens.index.protocol import Hit
 from latelens.index.scoring import exact_score, may_be_best, rounding
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
+from latelens.rounded import RoundedRows, pays, rounded
 
 # Chunks whose rows are scored for all queries before the next are touched.
 _SLAB = 1024
+# Rounding takes as long as it saves in so many queries.
+_ASKED = 4
+# A segment of fewer rows is scored in less than a millisecond anyway.
+_LEAST_ROWS = 8192
+_MOST_BYTES = 1 << 30  # of rounded rows to keep in memory
+# Where more than this share of the chunks is wanted, rounded scores rule out little.
+_MOST_WANTED = 1 / 8
+
+Chosen = tuple[Segment, NDArray[np.intp]]  # a segment, and the positions of the chunks to score in it
+
+
+class RoundedSegments:
+    """Segments that were searched often, rounded to bfloat16; they go when the segments go."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: weakref.WeakKeyDictionary[Segment, RoundedRows | None] = weakref.WeakKeyDictionary()
+        self._asked: weakref.WeakKeyDictionary[Segment, int] = weakref.WeakKeyDictionary()
+
+    def of(self, segment: Segment, queries: int) -> RoundedRows | None:
+        """The rows of a segment that is now searched with so many queries more; None where they are not rounded."""
+        if len(segment.stored) < _LEAST_ROWS or not pays() or not self._lock.acquire(blocking=False):
+            return None  # another thread may be rounding them: that takes longer than scoring them
+        try:
+            asked = self._asked[segment] = self._asked.get(segment, 0) + queries
+            if segment not in self._kept and asked >= _ASKED and self._has_room(segment):
+                self._kept[segment] = rounded(segment.vectors, segment.norm)
+            return self._kept.get(segment)
+        finally:
+            self._lock.release()
+
+    def _has_room(self, segment: Segment) -> bool:
+        taken = sum(rows.values.nbytes for rows in self._kept.values() if rows is not None)
+        return taken + segment.stored.nbytes // 2 <= _MOST_BYTES
+
+
+def candidates(
+    queries: Sequence[TokenEmbeddings], chosen: Sequence[Chosen], k: int, near: RoundedSegments
+) -> list[NDArray[np.intp]]:
+    """For each query the chunks that may be among its best `k`, as positions in all that are chosen."""
+    total = sum(len(positions) for _, positions in chosen)
+    scores, errors = np.empty((len(queries), total)), np.empty((len(queries), total))
+    first = 0
+    for segment, positions in chosen:
+        last = first + len(positions)
+        most = 2 * len(positions) > len(segment) and k <= _MOST_WANTED * total
+        rows = near.of(segment, len(queries)) if most else None
+        if rows is None:
+            scores[:, first:last] = scores_of(queries, segment, positions)
+            errors[:, first:last] = [[rounding(query.vectors, segment.norm)] for query in queries]
+        else:
+            for i, query in enumerate(queries):
+                found, error = rows.maxsim(query.vectors, segment.offsets)
+                scores[i, first:last], errors[i, first:last] = found[positions], error[positions]
+        first = last
+    return [may_be_best(scores[i], k, errors[i]) for i in range(len(queries))]
 
 
 def scores_of(queries: Sequence[TokenEmbeddings], segment: Segment, positions: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -37,15 +95,17 @@ def scores_of(queries: Sequence[TokenEmbeddings], segment: Segment, positions: N
     return scores
 
 
-def best_of(
-    query: TokenEmbeddings, scores: NDArray[np.float64], places: Sequence[Place], k: int, norm: float
-) -> list[Hit]:
-    """The best `k` in the order of the score that their explanations give, ties by id."""
-    chosen = [places[i] for i in may_be_best(scores, k, rounding(query.vectors, norm)).tolist()]
+def best_of(query: TokenEmbeddings, found: NDArray[np.intp], chosen: Sequence[Chosen], k: int) -> list[Hit]:
+    """The best `k` of some of the chunks, in the order of the score that their explanations give, ties by id."""
+    edges = np.cumsum([0, *(len(positions) for _, positions in chosen)])
+    parts = (edges.searchsorted(found, side="right") - 1).tolist()
+    places = [
+        (chosen[part][0], int(chosen[part][1][i - edges[part]])) for part, i in zip(parts, found.tolist(), strict=True)
+    ]
 
-    def order(place: Place) -> tuple[float, str]:
+    def order(place: tuple[Segment, int]) -> tuple[float, str]:
         segment, i = place
         return -exact_score(query.vectors, segment.rows(i)), segment.ids[i]
 
-    best = sorted(chosen, key=order)[:k]
+    best = sorted(places, key=order)[:k]
     return [Hit(segment.chunk(i), explain(query, segment.document(i))) for segment, i in best]
