@@ -17,6 +17,7 @@ from latelens.explanation.words import QueryWords, query_words
 from latelens.pages.geometry import Box, area, in_pixels
 from latelens.pages.page import Page
 from latelens.pages.under import characters_in
+from latelens.pages.values import row_of
 from latelens.patches import PatchGrid
 from latelens.refusals import check_count, check_is, check_number
 
@@ -44,7 +45,8 @@ class Region:
     query_words
         The words of the query that it answers best of the regions listed, in the order of the query.
     words
-        The text of the lines that its cells touch; None where the page's words are not known.
+        The text of the lines that its cells touch, and of the numbers beside them; None where the page's words are not
+        known.
     coarse
         Whether only the model's overview of the page saw it, whose cells are large.
     cells
@@ -97,8 +99,9 @@ def find_regions(explanation: Explanation, *, page: Page | None = None, max_regi
 
     Cells that answer a word of the query are joined with their neighbours; a region's score is MaxSim of the query's
     words over its cells. Further regions follow as long as they match a word clearly better than those before. With
-    `page`, whose words are known, a region grows to the whole lines that its cells touch. Rows of the prompt and cells
-    beside the page never make a region. A query without words has none.
+    `page`, whose words are known, a region grows to the whole lines that its cells touch, and to the numbers beside
+    them: the values of a table's row. Rows of the prompt and cells beside the page never make a region. A query
+    without words has none.
 
     Raises
     ------
@@ -214,8 +217,8 @@ def _drop(explanation: Explanation, rows: NDArray[np.intp]) -> float:
 
 
 def _lines_under(page: Page, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which characters stand on a line that has a character in one of some boxes: (characters,)."""
-    return np.isin(page.lines, np.unique(page.lines[characters_in(page, boxes.tolist())]))
+    """Which characters stand on a line that has one in some boxes, or in the row of such a line: (characters,)."""
+    return np.isin(page.lines, row_of(page, np.unique(page.lines[characters_in(page, boxes.tolist())])))
 
 
 def _text(page: Page, characters: NDArray[np.bool_]) -> str:

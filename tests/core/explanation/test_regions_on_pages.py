@@ -99,3 +99,26 @@ def test_a_region_grows_to_the_whole_of_the_lines_that_it_touches(tmp_path):
     assert region.words == line
     assert region.box[0] == pytest.approx(72 / 612, abs=0.01)
     assert region.box[2] > 400 / 612
+
+
+def only_region(page: Page):
+    encoder = ColourEncoder(Grid(24, 32))
+    (region,) = find_regions(explain(encoder.encode_queries(["red"])[0], encoder.encode_pages([page])[0]), page=page)
+    return region
+
+
+def test_the_label_of_a_row_brings_its_values_and_a_value_its_label(tmp_path):
+    label = only_region(rendered(tmp_path, (60, 455, 160, 477), TABLE[1], 0))
+    assert label.words.splitlines() == ["Net revenue", "4,512"]
+    assert label.box[0] < 0.13
+    assert label.box[2] > 440 / 612
+    value = only_region(rendered(tmp_path, (430, 425, 500, 447), TABLE[1], 0))
+    assert value.words.splitlines() == ["Net income", "1,203"]
+
+
+def test_words_of_another_column_stay_out_and_so_does_what_stands_beside_a_line_that_runs_up(tmp_path):
+    columns = [("left column", 60, 460), ("12 of its words", 320, 460), ("4,512", 520, 700)]
+    assert only_region(rendered(tmp_path, (60, 455, 130, 477), columns, 0)).words == "left column"
+    encoder, page = ColourEncoder(Grid(32, 24)), rendered(tmp_path, (60, 455, 160, 477), TABLE[1], 90)
+    (region,) = find_regions(explain(encoder.encode_queries(["red"])[0], encoder.encode_pages([page])[0]), page=page)
+    assert region.words == "Net revenue"
