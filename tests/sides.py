@@ -31,6 +31,7 @@ _EDGES = ("left", "top", "right", "bottom")
 
 class LangChainSide:
     add_boxes = staticmethod(langchain_latelens.add_boxes)
+    page_blocks = staticmethod(langchain_latelens.page_blocks)
 
     def read_pages(self, path: Any, **options: Any) -> list[Document]:
         return langchain_latelens.PdfPagesLoader(path, **options).load()
@@ -133,6 +134,7 @@ class LangChainSide:
 
 class LlamaIndexSide:
     add_boxes = staticmethod(llama_index_latelens.add_boxes)
+    page_blocks = staticmethod(llama_index_latelens.page_blocks)
 
     def read_pages(self, path: Any, **options: Any) -> list[NodeWithScore]:
         return [NodeWithScore(node=node) for node in llama_index_latelens.PdfPagesReader(**options).load_data(path)]

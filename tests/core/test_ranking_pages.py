@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -107,6 +108,19 @@ def test_words_of_a_region_are_cut_to_stay_small(tmp_path):
     assert len(found.regions[0].words) > 1000
     assert metadata["regions"][0]["words"].endswith("…")
     assert len(json.dumps(metadata)) < 2048
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "界", "😀"])
+def test_what_travels_with_a_page_is_small_in_every_script(letter):
+    blocks = {"red": (0, 0, 10, 10), "green": (30, 40, 40, 50), "blue": (30, 0, 40, 10)}
+    (found,) = rerank_pages("red green blue", [painted((40, 50), blocks)], ENCODER)
+    regions = tuple(dataclasses.replace(region, words=letter * 3000) for region in found.regions)
+    assert len(regions) == 3
+    metadata = to_metadata(dataclasses.replace(found, regions=regions), query="red green blue", model="colours", rank=1)
+    for region in metadata["regions"]:
+        assert region["words"].strip(letter) == "…"
+        assert len(region["words"].encode()) <= 240
+    assert len(json.dumps(metadata, ensure_ascii=False).encode()) < 2048
 
 
 def test_pages_of_a_file_are_added_once_and_found(report):

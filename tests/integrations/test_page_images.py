@@ -18,8 +18,6 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 from sides import LangChainSide, LlamaIndexSide
 
-import langchain_latelens
-import llama_index_latelens
 from latelens import Attributor, read_regions
 from latelens.attribution.citations import SourceRegion
 from latelens.bridge.marks import numbered_sources
@@ -129,9 +127,7 @@ def pictures(side: Any, blocks: list[Any]) -> list[tuple[str, Image.Image]]:
 
 
 def test_pages_become_blocks_for_a_model_that_sees(side: Any, folder) -> None:
-    page_blocks = {"LangChainSide": langchain_latelens, "LlamaIndexSide": llama_index_latelens}[
-        type(side).__name__
-    ].page_blocks
+    page_blocks = side.page_blocks
     found = side.rerank(side.Rerank(model=ENCODER, folders=[folder]), chunks(side), "red green")
     (first, crop), (second, _), (third, _) = pictures(side, page_blocks(found, folders=[folder], margin=0))
     assert (first, second, third) == (
@@ -213,6 +209,18 @@ def test_the_tool_opens_no_file_but_below_its_folders(side: Any, folder, report)
         evidence_tool(side, report, max_images=-1)
     with pytest.raises(ValueError, match="there is no folder 'nowhere'"):
         evidence_tool(side, report, folders=["nowhere"])
+
+
+def test_nothing_that_is_drawn_or_quoted_changes_what_was_given(side: Any, folder, report) -> None:
+    given = chunks(side)
+    found = side.rerank(side.Rerank(model=ENCODER, folders=[report]), given, "red green")
+    before = copy.deepcopy(found)
+    side.page_blocks(found, folders=[report])
+    side.tool_blocks(
+        side.create_evidence_tool(side.fixed(found), "find", "Finds.", max_images=9, folders=[report]), "red"
+    )
+    side.cite(ANSWER, found, attributor=ATTRIBUTOR)
+    assert found == before
 
 
 def test_words_that_do_not_stand_in_the_text_of_a_page_are_not_quoted() -> None:
@@ -310,6 +318,10 @@ def test_an_image_inside_a_node_needs_no_folder(node) -> None:
     side = LlamaIndexSide()
     (found,) = side.rerank(side.Rerank(model=ENCODER), [NodeWithScore(node=node)], "red green")
     assert found.score == 2
+    told = json.dumps(found.node.metadata)
+    assert len(told) < 2048
+    assert base64.b64encode(as_bytes()).decode()[:40] not in told
+    assert [region.query_words for region in read_regions(found)] == [("red",), ("green",)]
     with pytest.raises(ValueError, match="chunk 0 is an image without text, and 'fake' reads texts"):
         side.rerank(side.Rerank(model=FakeEncoder()), [NodeWithScore(node=node)], "red green")
 

@@ -17,7 +17,7 @@ from latelens.refusals import shown
 
 KEY = "latelens"
 VERSION = 1
-# Characters of the words under one region, and decimals of its box: a tenth of a point of a page.
+# Bytes of the words under one region, in UTF-8, and decimals of its box: a tenth of a point of a page.
 _WORDS, _DIGITS = 240, 4
 
 
@@ -82,16 +82,20 @@ def _page(ranked: Ranked, page: PatchGrid) -> dict[str, Any]:
 
 
 def _region(region: Region) -> dict[str, Any]:
-    words = region.words
     return {
         "box": [round(edge, _DIGITS) for edge in region.box],
         "area": round(region.area, _DIGITS),
         "score": round(region.score, 6),
         "drop": round(region.drop, 6),
         "query_words": list(region.query_words),
-        "words": words if words is None or len(words) <= _WORDS else words[: _WORDS - 1] + "…",
+        "words": None if region.words is None else _cut(region.words),
         "coarse": region.coarse,
     }
+
+
+def _cut(words: str) -> str:
+    encoded = words.encode("utf-8", "replace")
+    return words if len(encoded) <= _WORDS else encoded[: _WORDS - 3].decode("utf-8", "ignore") + "…"
 
 
 def _place(tokens: list[dict[str, Any]], page: PatchGrid, rows: list[int]) -> None:

@@ -174,7 +174,7 @@ def test_nothing_on_a_page_moves_the_cursor(found):
 
 def test_plots_of_texts_take_pages_or_say_which_one_does(found):
     pytest.importorskip("matplotlib")
-    from latelens.render.plot import plot_contrast, plot_document, plot_ranking
+    from latelens.render.plot import plot_contrast, plot_document, plot_ranking, plot_similarity
 
     explanation = found.explanation
     figure = plot_contrast(explanation, explanation, page_a=found.page)
@@ -190,5 +190,9 @@ def test_plots_of_texts_take_pages_or_say_which_one_does(found):
         for label in each.get_yticklabels()
     ]
     assert any("report.pdf, page 1" in label for label in labels)
+    heat_map = plot_similarity(explanation)
+    labels = [label.get_text() for axes in heat_map.axes for label in axes.get_xticklabels()]
+    labels += [text.get_text() for axes in heat_map.axes for each in axes.child_axes for text in each.get_xticklabels()]
+    assert {"<bos>", "4, 1", "1, 5", "overview 2, 1"} <= set(labels)  # the prompt, cells, and one of the overview
     with pytest.raises(ValueError, match="an image of a page, of which no word was matched: plot_page draws it"):
         plot_document(explanation)

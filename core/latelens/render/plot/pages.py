@@ -121,8 +121,16 @@ def _cells_of(explanation: Explanation, patches: PatchGrid, lines: Sequence[Ledg
         rows = [match.query_row for match in lines[i].matches]
         shade = np.ma.masked_invalid(patches.lay(explanation.similarity[rows].max(axis=0)))
         extent = (0, grid.width, grid.height, 0)
+        # The pale colours of low similarity would veil the page.
+        alpha = 0.8 * np.clip(np.ma.filled(colours(shade), 0), 0, 1)
         panel.imshow(
-            shade, cmap=drawing.COLOURS, norm=colours, alpha=0.55, extent=extent, aspect="auto", interpolation="nearest"
+            shade,
+            cmap=drawing.COLOURS,
+            norm=colours,
+            alpha=alpha,
+            extent=extent,
+            aspect="auto",
+            interpolation="nearest",
         )
         won = [row for row in sorted({match.document_row for match in lines[i].matches}) if patches.on_page[row]]
         for left, top, right, bottom in patches.boxes(won).tolist():

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings, TokenKind
 from latelens.explanation.matches import Explanation
 from latelens.explanation.words import query_words
+from latelens.patches import PatchGrid
 from latelens.refusals import check_count, check_is
 from latelens.render.plot import sheet as drawing
 from latelens.text.characters import words
@@ -149,7 +150,9 @@ def _halo(x: float, y: float) -> Rectangle:
 
 
 def _labels(embeddings: TokenEmbeddings, shown: NDArray[np.intp]) -> list[str]:
-    """Each row's characters; its token where it stands for no text."""
+    """Each row's characters; of a page image its cell, column and line from 1; else its token."""
+    if embeddings.page is not None:
+        return [_cell(embeddings.page, row) or embeddings.tokens[row] for row in shown.tolist()]
     known = words(embeddings.text)
     labels = []
     for row in shown.tolist():
@@ -160,6 +163,15 @@ def _labels(embeddings: TokenEmbeddings, shown: NDArray[np.intp]) -> list[str]:
         # A dot in front of a piece that goes on with a word: "mega", "·her", "·bi".
         labels.append(("·" if inside else "") + drawing.shorten(text, _LABEL))
     return labels
+
+
+def _cell(page: PatchGrid, row: int) -> str:
+    """Such as ``"3, 12"``; empty for a row of the prompt."""
+    grid = int(page.grid_of([row])[0])
+    if grid < 0:
+        return ""
+    line, column = divmod(int(page.cells[row]) - page.firsts[grid], page.grids[grid].n_cols)
+    return f"{'overview ' if grid else ''}{column + 1}, {line + 1}"
 
 
 def _name_rows(axis: XAxis | YAxis, kinds: NDArray[np.uint8], places: NDArray[np.float64], names: list[str]) -> None:
@@ -213,7 +225,7 @@ def _title(explanation: Explanation, rows: NDArray[np.intp]) -> str:
 def _caption(explanation: Explanation, columns: NDArray[np.intp]) -> str:
     """What the axes are, what is left out."""
     total = len(explanation.document)
-    caption = "query rows × document rows"
+    caption = "query rows × " + ("cells of the page: column, line" if explanation.document.page else "document rows")
     if len(columns) < total:
         caption += f"; {len(columns)} of {total} document rows shown, around the matches"
     return caption
