@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import tomllib
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -37,14 +38,15 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--rank", type=int, default=32)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--states", type=Path)
-    parser.add_argument("--longest-passage", type=int, default=192)
+    parser.add_argument("--recipe", type=Path, default=Path(__file__).with_name("latelens_mini.toml"))
     asked = parser.parse_args(given)
     found = mean_of([load_file(path) for path in asked.delta], asked.rank)
     save_file(found, asked.output)
     if asked.data:
         from train import validated
 
-        measures = validated(found, asked.data, asked.states, longest_passage=asked.longest_passage)
+        recipe = tomllib.loads(asked.recipe.read_text(encoding="utf-8"))
+        measures = validated(found, recipe, asked.data, asked.states)
         print(" ".join(f"{name} {value:.4f}" for name, value in measures.items()))  # noqa: T201
     return 0
 

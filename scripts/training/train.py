@@ -71,9 +71,8 @@ def run(recipe: Recipe, data: Path, kept: Path, seed: int) -> tuple[dict[str, to
     chosen = recipe["model"]
     path = offline_model_path()
     tokenizer, model = AutoTokenizer.from_pretrained(path), load_base(path)
-    limits = {name: chosen[name] for name in ("longest_query", "longest_passage")}
-    train, valid = (read_examples(data / f"{name}.jsonl.gz", tokenizer, **limits) for name in ("train", "valid"))
-    states = [_states(model, examples, chosen["first_layer"], kept) for examples in (train, valid)]
+    train, valid = read_both(data, tokenizer, chosen)
+    states = [states_of(model, examples, chosen["first_layer"], kept) for examples in (train, valid)]
     log: dict[str, Any] = {"before": validate(valid, *states[1], frozen), "steps": [], "valid": []}
     _say("before", log["before"])
     layers = UpperLayers(model, **{name: chosen[name] for name in ("first_layer", "rank", "alpha")})
@@ -95,22 +94,27 @@ def run(recipe: Recipe, data: Path, kept: Path, seed: int) -> tuple[dict[str, to
         return layers.lora.factors(), log
 
 
-def validated(
-    factors: dict[str, torch.Tensor], data: Path, kept: Path, *, first_layer: int = 3, longest_passage: int = 192
-) -> dict[str, float]:
+def validated(factors: dict[str, torch.Tensor], recipe: Recipe, data: Path, kept: Path) -> dict[str, float]:
     """The validation measures of the base model with a delta."""
     from transformers import AutoTokenizer
 
-    path = offline_model_path()
-    tokenizer, model = AutoTokenizer.from_pretrained(path), load_base(path)
-    limits = {"longest_query": 64, "longest_passage": longest_passage}
-    valid = read_examples(data / "valid.jsonl.gz", tokenizer, **limits)
-    states = _states(model, valid, first_layer, kept)
+    chosen, path = recipe["model"], offline_model_path()
+    model = load_base(path)
+    _, valid = read_both(data, AutoTokenizer.from_pretrained(path), chosen)
+    states = states_of(model, valid, chosen["first_layer"], kept)
     add_delta(dict(model.named_parameters()), factors)
-    return validate(valid, *states, UpperLayers(model, first_layer=first_layer, rank=1, alpha=1).encode)
+    return validate(valid, *states, UpperLayers(model, first_layer=chosen["first_layer"], rank=1, alpha=1).encode)
 
 
-def _states(model: Any, examples: Examples, first_layer: int, kept: Path) -> tuple[States, States]:
+def read_both(data: Path, tokenizer: Any, chosen: dict[str, Any]) -> tuple[Examples, Examples]:
+    """The training and the validation documents."""
+    limits = {name: chosen[name] for name in ("longest_query", "longest_passage")}
+    train, valid = (read_examples(data / f"{name}.jsonl.gz", tokenizer, **limits) for name in ("train", "valid"))
+    return train, valid
+
+
+def states_of(model: Any, examples: Examples, first_layer: int, kept: Path) -> tuple[States, States]:
+    """What the frozen model makes of questions and passages."""
     texts = [[each.ids for each in examples.questions], [each.ids for each in examples.passages]]
     queries, documents = (frozen_states(model, ids, first_layer, kept) for ids in texts)
     return queries, documents

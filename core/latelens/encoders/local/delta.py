@@ -1,6 +1,7 @@
 """A trained delta beside published weights: ``weight + up @ down`` for some weights, as a LoRA leaves them.
 
-The file holds ``NAME.down``, (rank, inputs), and ``NAME.up``, (outputs, rank), of each weight that changes.
+The file holds ``NAME.down``, (rank, inputs), and ``NAME.up``, (outputs, rank), of each weight that changes. It may hold
+a ``head``, (directions, dim), orthonormal, the most important first: rows that are cut to it are smaller.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import load, load_file, save_file
 
 
-def with_delta(open_model: Callable[..., Any], content: bytes) -> Callable[..., Any]:
-    """`open_model` for a checkpoint with a delta, given as the content of its file.
+def with_delta(open_model: Callable[..., Any], content: bytes, dim: int | None = None) -> Callable[..., Any]:
+    """`open_model` for a checkpoint with a delta, given as the content of its file; `dim` cuts its rows by the head.
 
     torch gets the delta in memory. What is exported at loading reads a folder: there the whole checkpoint is written
     once more, and deleted when it is open.
@@ -28,10 +29,13 @@ def with_delta(open_model: Callable[..., Any], content: bytes) -> Callable[..., 
             with tempfile.TemporaryDirectory() as folder:
                 target = Path(folder) / "merged"
                 write_merged(Path(where), target, content)
-                return open_model(str(target), **options)
-        model = open_model(where, **options)
-        transformer = next(module.auto_model for module in model if hasattr(module, "auto_model"))
-        add_delta(dict(transformer.named_parameters()), load(content))
+                model = open_model(str(target), **options)
+        else:
+            model = open_model(where, **options)
+            transformer = next(module.auto_model for module in model if hasattr(module, "auto_model"))
+            add_delta(dict(transformer.named_parameters()), load(content))
+        if dim:
+            add_head(model, load(content)["head"][:dim])
         return model
 
     return opened
@@ -46,12 +50,25 @@ def add_delta(weights: Mapping[str, torch.Tensor], factors: Mapping[str, torch.T
     ValueError
         If a factor has no weight or partner, or their shapes do not fit.
     """
-    names = sorted({name.rpartition(".")[0] for name in factors})
+    names = sorted({name.rpartition(".")[0] for name in factors} - {""})
     for name in names:  # all of them before any weight is changed
         _check(name, weights, factors)
     for name in names:
         weight, up, down = weights[name], factors[f"{name}.up"].float(), factors[f"{name}.down"].float()
         weight.copy_(weight.float() + (up @ down).to(weight.device))
+
+
+def add_head(model: Any, head: torch.Tensor) -> None:
+    """Project rows, behind the transformer: PyLate's projection is replaced, sentence-transformers gets one."""
+    weight = head.to(model.device, next((each.dtype for each in model.parameters()), torch.float32))
+    for module in model:
+        if hasattr(module, "linear"):
+            module.linear.weight, module.out_features = torch.nn.Parameter(weight), len(head)
+            return
+    from sentence_transformers.base.modules import Dense
+
+    options = {"bias": False, "activation_function": None, "module_input_name": "token_embeddings"}
+    model.insert(1, Dense(head.shape[1], len(head), init_weight=weight, **options))
 
 
 def _check(name: str, weights: Mapping[str, torch.Tensor], factors: Mapping[str, torch.Tensor]) -> None:

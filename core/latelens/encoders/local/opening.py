@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from latelens.encoders.catalogue import check_needs, say_licence
+from latelens.encoders.local.delta import with_delta
 from latelens.encoders.local.routes import Route, routes
-from latelens.encoders.offline import OFFLINE_MODEL, offline_model_path
+from latelens.encoders.offline import OFFLINE_MODEL, TRAINED_SIZES, offline_model_path, trained_delta
 from latelens.encoders.options import EncoderOptions
 from latelens.refusals import warn_caller
 
@@ -45,7 +46,9 @@ def open_checkpoint(
     )
     name = os.fspath(model)
     say_licence(name)
-    where = str(offline_model_path()) if name == OFFLINE_MODEL else _existing(name)
+    where = str(offline_model_path()) if name in (OFFLINE_MODEL, *TRAINED_SIZES) else _existing(name)
+    if name in TRAINED_SIZES:
+        open_model = with_delta(open_model, trained_delta(), TRAINED_SIZES[name])
     source: dict[str, Any] = {
         "revision": options.get("revision"),
         "local_files_only": options.get("local_files_only", False),
