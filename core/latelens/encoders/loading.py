@@ -46,9 +46,9 @@ def load_encoder(
     model
         A hub id such as ``"lightonai/LateOn"``, a local folder (PyLate, Stanford ColBERT or sentence-transformers
         saves, or what ``encoder.export`` wrote, which loads without torch), ``"offline/all-MiniLM-L6-v2"`` for the
-        packaged model, the address of a server (``"http://localhost:8000"``), a loaded `MultiVectorEncoder`,
-        `SentenceTransformer` or `pylate.models.ColBERT`, or an
-        `Encoder`, which is returned as it is. Sentence-embedding models are used token-wise: no projection, rows
+        packaged model, ``"offline/latelens-mini"`` for what we trained on it, the address of a server
+        (``"http://localhost:8000"``), a loaded `MultiVectorEncoder`, `SentenceTransformer` or `pylate.models.ColBERT`,
+        or an `Encoder`, which is returned as it is. Sentence-embedding models are used token-wise: no projection, rows
         normalised, punctuation out of the document rows. A model of ColPali's family makes a `PageEncoder`, which reads
         images of pages instead of texts; it needs sentence-transformers 6.
     backend
