@@ -67,7 +67,7 @@ def add_head(model: Any, head: torch.Tensor) -> None:
             return
     from sentence_transformers.base.modules import Dense
 
-    options = {"bias": False, "activation_function": None, "module_input_name": "token_embeddings"}
+    options: dict[str, Any] = {"bias": False, "activation_function": None, "module_input_name": "token_embeddings"}
     model.insert(1, Dense(head.shape[1], len(head), init_weight=weight, **options))
 
 
