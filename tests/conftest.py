@@ -9,6 +9,8 @@ from pathlib import Path
 # No test may ask a model hub for anything: an unknown name must fail at once, on any machine.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Nothing is kept at home: a test that keeps exports names a folder.
+os.environ["LATELENS_CACHE"] = ""
 
 import pytest
 

@@ -38,7 +38,7 @@ class LateInteractionEmbeddings(Embeddings):
         device: str | None = None,
         backend: BackendName = "auto",
         speed: Speed = "exact",
-        engine: Engine = "torch",
+        engine: Engine = "auto",
         dtype: Dtype | None = None,
         calibration: CalibrationSetting = None,
     ) -> None:

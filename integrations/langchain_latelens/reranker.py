@@ -88,7 +88,7 @@ class LateInteractionRerank(BaseDocumentCompressor):
     device: str | None = None
     backend: BackendName = "auto"
     speed: Speed = "exact"
-    engine: Engine = "torch"
+    engine: Engine = "auto"
     dtype: Dtype | None = None
     calibration: Any = None
     show_progress: bool = False

@@ -84,7 +84,7 @@ class LateInteractionVectorStore(VectorStore):
         device: str | None = None,
         backend: BackendName = "auto",
         speed: Speed = "exact",
-        engine: Engine = "torch",
+        engine: Engine = "auto",
         dtype: Dtype | None = None,
         calibration: CalibrationSetting = None,
         **options: Any,

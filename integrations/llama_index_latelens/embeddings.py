@@ -44,7 +44,7 @@ class LateInteractionEmbeddings(BaseEmbedding):
         device: str | None = None,
         backend: BackendName = "auto",
         speed: Speed = "exact",
-        engine: Engine = "torch",
+        engine: Engine = "auto",
         dtype: Dtype | None = None,
         calibration: CalibrationSetting = None,
     ) -> None:

@@ -67,7 +67,7 @@ class Attributor:
         device: str | None = None,
         backend: BackendName = "auto",
         speed: Speed = "exact",
-        engine: Engine = "torch",
+        engine: Engine = "auto",
         dtype: Dtype | None = None,
         calibration: CalibrationSetting = None,
         files: PageFiles | None = None,

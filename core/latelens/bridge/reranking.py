@@ -41,7 +41,7 @@ class RerankOptions:
     device: str | None = None
     backend: BackendName = "auto"
     speed: Speed = "exact"
-    engine: Engine = "torch"
+    engine: Engine = "auto"
     dtype: Dtype | None = None
     calibration: CalibrationSetting = None
     show_progress: bool = False

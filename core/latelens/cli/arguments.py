@@ -93,6 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--plot", metavar="FILE", help="write a picture of the best passage: .png, .svg or .pdf")
     add("--pages", action="store_true", help="read pages of PDFs, and images, as images; needs a --model that does")
     add("--model", metavar="NAME", help=f"hub id or folder of a model (default here: {default_model()})")
+    add(
+        "--engine",
+        choices=["auto", "torch", "onnx", "openvino"],
+        default="auto",
+        help="what runs the model: onnx and openvino keep an export of it, which takes about 10 s once; an onnx one "
+        "that is there is taken without asking, and latelens then starts in a second",
+    )
     add("--min-score", metavar="SCORE", type=_score, help="leave out passages with a lower score")
     add(
         "--min-relevance",

@@ -22,6 +22,7 @@ from latelens.cli.pages import read_pages, search_pages
 from latelens.cli.search import cut, search
 from latelens.encoders import Encoder, load_encoder
 from latelens.encoders.cache import EmbeddingCache
+from latelens.encoders.options import Engine
 from latelens.encoders.protocol import reads_pages
 from latelens.pages.ocr import RapidReader
 from latelens.pages.opening import Pages
@@ -174,15 +175,15 @@ def _word_reader() -> WordReader | None:
     return RapidReader() if installed else None
 
 
-def _load(model: str) -> Encoder:
+def _load(model: str, engine: Engine) -> Encoder:
     with Console(stderr=True).status(printable(f"Loading {model}")):
         _quiet()
-        return load_encoder(model)
+        return load_encoder(model, engine=engine)
 
 
 def _encoder(parsed: argparse.Namespace) -> Encoder:
     """The model that was named, if it reads what is asked of it."""
-    encoder = _load(parsed.model or default_model())
+    encoder = _load(parsed.model or default_model(), parsed.engine)
     if parsed.pages and not reads_pages(encoder):
         raise _WrongInput(
             f"{encoder.name!r} reads texts, and --pages asks for images of pages: name a model of ColPali's family "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latelens.encoders.calibration import Calibration, packaged_calibration
+from latelens.encoders.onnx.hub import has_weights, is_hub_folder
 from latelens.encoders.onnx.settings import is_export
 from latelens.encoders.options import REMOTE, BackendName, EncoderOptions
 from latelens.encoders.reading import TokenEncoder
@@ -50,7 +51,7 @@ def _is_address(model: Any) -> bool:
 
 
 def _is_checkpoint(model: Any) -> bool:
-    return not is_export(model) and not _is_address(model)
+    return not is_export(model) and not _is_address(model) and not (is_hub_folder(model) and not has_weights(model))
 
 
 # The first that claims a model and is installed takes it.
@@ -62,14 +63,6 @@ BACKENDS = (
         takes="the address of a server, http:// or https://",
         installed=lambda: bool(_version("httpx") and _version("tokenizers")),
         install="pip install 'latelens[remote]'",
-    ),
-    Backend(
-        "onnx",
-        "latelens.encoders.onnx.encoder",
-        claims=is_export,
-        takes="a folder that encoder.export wrote",
-        installed=lambda: bool(_version("onnxruntime") and _version("tokenizers")),
-        install="pip install 'latelens[onnx]'",
     ),
     Backend(
         "sentence-transformers",
@@ -87,6 +80,14 @@ BACKENDS = (
         installed=lambda: _major("pylate") >= 1 and _major("sentence-transformers") == 5,
         install="pip install 'latelens[pylate]'` in an environment without sentence-transformers 6",
     ),
+    Backend(
+        "onnx",
+        "latelens.encoders.onnx.encoder",
+        claims=lambda model: is_export(model) or is_hub_folder(model),
+        takes="a folder that encoder.export wrote, or one of the hub with an ONNX model",
+        installed=lambda: bool(_version("tokenizers") and (_version("onnxruntime") or _version("openvino"))),
+        install="pip install 'latelens[onnx]'",
+    ),
 )
 
 
@@ -95,15 +96,32 @@ def open_encoder(model: Any, options: EncoderOptions) -> TokenEncoder | VisualEn
     calibration = options.get("calibration")
     if isinstance(calibration, str | os.PathLike):
         calibration = Calibration.load(calibration)
-    module = import_module(_backend(model, options.get("backend", "auto")).module)
+    backend = _backend(model, options.get("backend", "auto"))
     if not _is_address(model) and (named := [name for name in REMOTE if options.get(name) is not None]):
         raise ValueError(f"{named[0]} is for the address of a server, http:// or https://, got {model!r:.100}")
-    encoder: TokenEncoder | VisualEncoder = module.load(model, options)
+    encoder = _open(backend, model, options)
     if calibration is not None:
         encoder.calibration = calibration
     elif isinstance(model, str | os.PathLike) and not _is_address(model) and not Path(model).is_dir():
         encoder.calibration = packaged_calibration(encoder.name)
     return encoder
+
+
+def _open(backend: Backend, model: Any, options: EncoderOptions) -> TokenEncoder | VisualEncoder:
+    def make(options: EncoderOptions) -> TokenEncoder | VisualEncoder:
+        made: TokenEncoder | VisualEncoder = import_module(backend.module).load(model, options)
+        return made
+
+    engine = options.get("engine", "auto")
+    if backend.name == "pylate" and engine not in ("auto", "torch"):
+        raise ValueError(f"PyLate runs on torch only; engine={engine!r} needs sentence-transformers 6")
+    if backend.name != "sentence-transformers" or not _version("tokenizers"):
+        return make(options)
+    from latelens.encoders.onnx.kept import open_kept
+
+    if not isinstance(model, str | os.PathLike) and engine not in ("auto", "torch"):
+        raise ValueError(f"engine={engine!r} is for names and folders: export the model that you loaded")
+    return open_kept(model, options, make) or make(options)
 
 
 def check_backend(name: str) -> None:

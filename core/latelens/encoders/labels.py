@@ -89,10 +89,12 @@ def label_batch(
     full: NDArray[np.bool_],
     control_ids: NDArray[np.int64],
     prompt_length: int,
+    marker: int | None = None,
 ) -> list[EncodedWindow]:
     """Make windows of a batch that a model encoded, (batch, tokens, ...) each; only rows of `scoring` are kept.
 
-    `starts` are the places of the slices in their texts; `added` are tokens that the tokenizer put in.
+    `starts` are the places of the slices in their texts; `added` are tokens that the tokenizer put in, `marker` is the
+    place of one that was put in afterwards.
     """
     windows = []
     for i, start in enumerate(starts):
@@ -105,6 +107,8 @@ def label_batch(
             control_ids=control_ids,
             prompt_length=prompt_length,
         )
+        if marker is not None:
+            kinds[marker] = TokenKind.MARKER
         keep = scoring[i]
         windows.append(
             EncodedWindow(start, vectors[i][keep], ids[i][keep], spans[keep], kinds[keep], spans, bool(full[i]))

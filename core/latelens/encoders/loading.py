@@ -22,7 +22,7 @@ def load_encoder(
     device: str | None = None,
     batch_size: int | None = None,
     speed: Speed = "exact",
-    engine: Engine = "torch",
+    engine: Engine = "auto",
     dtype: Dtype | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
@@ -45,15 +45,16 @@ def load_encoder(
     ----------
     model
         A hub id such as ``"lightonai/LateOn"``, a local folder (PyLate, Stanford ColBERT or sentence-transformers
-        saves, or what ``encoder.export`` wrote, which loads without torch), ``"offline/all-MiniLM-L6-v2"`` for the
-        packaged model, ``"offline/latelens-mini"`` for what we trained on it, the address of a server
-        (``"http://localhost:8000"``), a loaded `MultiVectorEncoder`, `SentenceTransformer` or `pylate.models.ColBERT`,
-        or an `Encoder`, which is returned as it is. Sentence-embedding models are used token-wise: no projection, rows
-        normalised, punctuation out of the document rows. A model of ColPali's family makes a `PageEncoder`, which reads
-        images of pages instead of texts; it needs sentence-transformers 6.
+        saves, what ``encoder.export`` wrote, or ONNX models of the hub as FastEmbed serves them; the last two load
+        without torch), ``"offline/all-MiniLM-L6-v2"`` for the packaged model, ``"offline/latelens-mini"`` for what we
+        trained on it, the address of a server (``"http://localhost:8000"``), a loaded `MultiVectorEncoder`,
+        `SentenceTransformer` or `pylate.models.ColBERT`, or an `Encoder`, which is returned as it is.
+        Sentence-embedding models are used token-wise: no projection, rows normalised, punctuation out of the document
+        rows. A model of ColPali's family makes a `PageEncoder`, which reads images of pages instead of texts; it needs
+        sentence-transformers 6.
     backend
         ``"auto"`` takes what is installed: sentence-transformers 6, or PyLate in an environment of its own; for an
-        exported folder ONNX Runtime (`pip install 'latelens[onnx]'`).
+        exported folder ONNX Runtime (`pip install 'latelens[onnx]'`) or OpenVINO, as it was written.
     device
         A torch device; None takes an accelerator where there is one. Only for names and folders.
     batch_size
@@ -63,7 +64,12 @@ def load_encoder(
         (`pip install 'latelens[fast]'`) or torch, in bfloat16 where the processor has instructions for it; on CUDA
         bfloat16. ``encoder.route`` says which it was. Only for names and folders, as are `engine` and `dtype`.
     engine, dtype
-        Choose by hand instead: ``"torch"`` or ``"openvino"``, and the number format of weights and products.
+        Choose by hand instead, for a name or a checkpoint's folder. ``"onnx"`` (ONNX Runtime, the extra ``onnx``) and
+        ``"openvino"`` (the extra ``fast``) run an export, which the first use makes (about 10 s) and keeps in
+        ``~/.cache/latelens``, or the folder that the environment variable ``LATELENS_CACHE`` names; where that is
+        empty, nothing is kept. ``"auto"`` takes a kept ONNX export that is there, where the model would stay on the
+        CPU in float32: it has the model's fingerprint, and its numbers to 1e-5, and starts without torch. Otherwise,
+        and with ``"torch"``, torch runs the model. `dtype` is the number format of weights and products.
     revision, local_files_only, trust_remote_code, model_kwargs
         Passed to sentence-transformers. Code from a hub never runs unless you say so.
     calibration

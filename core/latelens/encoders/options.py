@@ -11,7 +11,7 @@ from latelens.refusals import check_is, check_one_of, described, shown
 
 BackendName = Literal["auto", "sentence-transformers", "pylate", "onnx", "remote"]
 Api = Literal["vllm", "jina"]
-Engine = Literal["torch", "openvino"]
+Engine = Literal["auto", "torch", "onnx", "openvino"]
 Speed = Literal["exact", "fast"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -45,7 +45,7 @@ DEFAULTS = EncoderOptions(
     device=None,
     batch_size=None,
     speed="exact",
-    engine="torch",
+    engine="auto",
     dtype=None,
     revision=None,
     local_files_only=False,
@@ -92,7 +92,7 @@ def check_options(options: EncoderOptions) -> None:
     check_is("model_kwargs", options.get("model_kwargs"), (Mapping, type(None)), "a dict or None")
     _check_calibration(options.get("calibration"))
     _check_remote(options)
-    _check_route(options.get("engine", "torch"), options.get("dtype"), options.get("speed", "exact"))
+    _check_route(options.get("engine", "auto"), options.get("dtype"), options.get("speed", "exact"))
 
 
 def _check_calibration(calibration: object) -> None:
@@ -116,12 +116,7 @@ def _check_remote(options: EncoderOptions) -> None:
 
 def _check_route(engine: str, dtype: str | None, speed: str) -> None:
     check_one_of("speed", speed, ["exact", "fast"])
-    if isinstance(engine, str) and engine == "onnx":
-        raise ValueError(
-            "engine='onnx' is not to be had: write the model with encoder.export(folder) and load the folder, or use "
-            "engine='openvino' (`pip install 'latelens[fast]'`)"
-        )
-    check_one_of("engine", engine, ["torch", "openvino"])
+    check_one_of("engine", engine, ["auto", "torch", "onnx", "openvino"])
     check_one_of("dtype", dtype, ["float32", "bfloat16", "float16", None])
-    if speed == "fast" and (engine != "torch" or dtype is not None):
+    if speed == "fast" and (engine != "auto" or dtype is not None):
         raise ValueError(f"speed='fast' chooses engine and dtype itself; got engine={engine!r} and dtype={dtype!r}")

@@ -82,17 +82,22 @@ class TokenizedEncoder(TokenEncoder):
         with self._lock:
             self._tokenizer.enable_truncation(settings.limit)
             encoded = self._tokenizer.encode_batch([settings.prompt + text for text in slices])
-        counts = np.array([len(each.ids) for each in encoded])
+        room = int(settings.marker is not None)
+        counts = np.array([len(each.ids) + room for each in encoded])
         expansion = settings.expansion
-        width = max(width or 0, int(counts.max()), expansion.length if expansion else 0)
+        width = max((width or 0) + room, int(counts.max()), expansion.length if expansion else 0)
         tokens = np.arange(width) < counts[:, None]  # (batch, width) bool
         ids = np.full(tokens.shape, self._settings.pad_id, dtype=np.int64)
         offsets = np.zeros((*tokens.shape, 2), dtype=np.int32)
         added = np.ones(tokens.shape, dtype=bool)
+        places = np.delete(np.arange(width), 1) if room else np.arange(width)  # the marker's is the second
         for i, each in enumerate(encoded):
-            ids[i, : counts[i]] = each.ids
-            offsets[i, : counts[i]] = np.array(each.offsets, dtype=np.int32).reshape(-1, 2)
-            added[i, : counts[i]] = each.special_tokens_mask
+            own = places[: len(each.ids)]
+            ids[i, own] = each.ids
+            offsets[i, own] = np.array(each.offsets, dtype=np.int32).reshape(-1, 2)
+            added[i, own] = each.special_tokens_mask
+        if settings.marker is not None:
+            ids[:, 1] = settings.marker
         expanded = np.zeros_like(tokens)
         if expansion:
             expanded = ~tokens & (np.arange(width) < expansion.length)
@@ -109,7 +114,8 @@ class TokenizedEncoder(TokenEncoder):
             added=added,
             expansion=expanded,
             scoring=scoring,
-            full=counts >= settings.limit,
+            full=counts - room >= settings.limit,
+            marker=1 if room else None,
             control_ids=self._control_ids,
             prompt_length=len(settings.prompt),
         )

@@ -495,7 +495,7 @@ def test_a_batch_size_below_one_is_refused(size):
 
 
 def test_an_unknown_backend_is_refused():
-    with pytest.raises(ValueError, match=r"backend must be 'auto', .* or 'pylate', got 'jax'"):
+    with pytest.raises(ValueError, match=r"backend must be 'auto', .* or 'onnx', got 'jax'"):
         load_encoder(tiny_models.checkpoint(ANY), backend="jax")
 
 

@@ -5,7 +5,6 @@ import pickle
 import random
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import tiny_models
 from tiny_models import needs_multi_vector
 
 from latelens import Calibration, EncoderPool, load_encoder, rerank
+from latelens.encoders.onnx import export as onnx_export
 from latelens.encoders.onnx.settings import MODEL_FILE, SETTINGS_FILE, TOKENIZER_FILE, is_export
 
 pytest.importorskip("onnxruntime", reason="needs latelens[onnx]")
@@ -24,25 +24,11 @@ pytestmark = needs_multi_vector
 NAMES = [
     "wordpiece-native",
     "modern_bpe-native",
-    "unigram-native",
+    "unigram-pylate",
     "roberta_bpe-pylate",
     "spm_bpe-native",
 ]
 OFFLINE = "offline/all-MiniLM-L6-v2"
-
-
-@pytest.fixture(scope="session")
-def exported(tmp_path_factory):
-    """The folder of an export, made once a session."""
-    root = tmp_path_factory.mktemp("exports")
-
-    @cache
-    def make(name):
-        encoder = load_encoder(OFFLINE, device="cpu") if name == OFFLINE else tiny_models.encoder(name)
-        encoder.export(root / name.replace("/", "-"))
-        return root / name.replace("/", "-")
-
-    return make
 
 
 def assert_same(got, want):
@@ -58,7 +44,7 @@ def assert_same(got, want):
 def test_rows_spans_kinds_and_windows_are_those_of_the_model(name, exported):
     rng = random.Random(f"onnx {name}")
     encoder, twin = tiny_models.encoder(name), load_encoder(exported(name))
-    assert (type(twin).__name__, twin.dim) == ("OnnxEncoder", encoder.dim)
+    assert (type(twin).__name__, twin.dim) == ("ExportedEncoder", encoder.dim)
     texts = [tiny_models.random_text(rng, rng.randint(0, 60)) for _ in range(200)]
     texts += [*tiny_models.HOSTILE, *tiny_models.SENTENCES, " ".join(tiny_models.SENTENCES * 3)]
     for task in ("encode_documents", "encode_queries"):
@@ -110,20 +96,29 @@ def test_an_export_needs_no_torch(exported, offline):
     assert (np.array(vectors) * want).sum(axis=1).min() > 0.9999
 
 
-def test_a_fingerprint_is_the_same_for_each_load_and_changes_with_the_export(exported, tmp_path):
+def test_a_fingerprint_is_the_models_until_a_file_changes(exported, tmp_path):
     folder = exported("wordpiece-native")
     prints = {load_encoder(folder).fingerprint, load_encoder(str(folder), batch_size=2).fingerprint}
-    assert len(prints) == 1
-    others = {
-        load_encoder(exported("modern_bpe-native")).fingerprint,
-        tiny_models.encoder("wordpiece-native").fingerprint,
-    }
+    assert prints == {tiny_models.encoder("wordpiece-native").fingerprint}
     copy = copied(folder, tmp_path / "copy")
     settings = json.loads((copy / SETTINGS_FILE).read_text())
+    settings["calibration"] = vars(Calibration("made", 1.0, 0.0, 0.0, "by hand"))  # shapes no row
+    (copy / SETTINGS_FILE).write_text(json.dumps(settings))
+    assert {load_encoder(copy).fingerprint} == prints
+    prints.add(load_encoder(exported("modern_bpe-native")).fingerprint)
     settings["document"]["limit"] = 32
     (copy / SETTINGS_FILE).write_text(json.dumps(settings))
-    others.add(load_encoder(copy).fingerprint)
-    assert len(prints | others) == 4
+    prints.add(load_encoder(copy).fingerprint)
+    (copy / TOKENIZER_FILE).write_text((folder / TOKENIZER_FILE).read_text() + " ")
+    prints.add(load_encoder(copy).fingerprint)
+    assert len(prints) == 4
+
+
+def test_numbers_farther_than_another_devices_have_a_fingerprint_of_their_own(tmp_path, monkeypatch):
+    encoder = tiny_models.encoder("wordpiece-native")
+    monkeypatch.setattr(onnx_export, "_check", lambda *_: 2e-5)
+    encoder.export(tmp_path / "made")
+    assert load_encoder(tmp_path / "made").fingerprint != encoder.fingerprint
 
 
 def copied(folder, target):
@@ -156,7 +151,8 @@ def test_a_query_over_the_limit_warns(exported):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"device": "cuda"}, r"device='cuda' does not go with an exported model"),
+        ({"device": "cuda"}, r"device='cuda' does not go with this export, which runs on the CPU on onnx"),
+        ({"engine": "openvino"}, r"engine='openvino' does not go with this export"),
         ({"dtype": "bfloat16"}, r"dtype='bfloat16' does not go"),
         ({"backend": "sentence-transformers"}, "backend='sentence-transformers' takes a name, a folder or a loaded"),
     ],
@@ -167,7 +163,9 @@ def test_an_option_that_an_export_cannot_follow_is_refused(options, match, expor
 
 
 def test_a_folder_that_is_no_export_is_not_the_backends():
-    with pytest.raises(ValueError, match=r"backend='onnx' takes a folder that encoder\.export wrote, got"):
+    with pytest.raises(
+        ValueError, match=r"backend='onnx' takes a folder that encoder\.export wrote, or one of the hub"
+    ):
         load_encoder(tiny_models.checkpoint("wordpiece-native"), backend="onnx")
     assert not is_export("lightonai/LateOn")
     assert not is_export(object())
@@ -202,7 +200,7 @@ def test_a_folder_that_is_there_is_not_overwritten(tmp_path):
 
 def test_a_rounded_model_is_not_exported(tmp_path):
     encoder = load_encoder(tiny_models.checkpoint("wordpiece-native"), device="cpu", dtype="bfloat16")
-    with pytest.raises(ValueError, match="runs on torch bfloat16: load it with dtype='float32'"):
+    with pytest.raises(ValueError, match="runs on torch bfloat16: load it with engine='torch' and dtype='float32'"):
         encoder.export(tmp_path / "made")
     assert not list(tmp_path.iterdir())
 

@@ -9,11 +9,11 @@ import tiny_models
 from tiny_models import one_torch_thread  # noqa: F401
 
 from latelens import EmbeddingCache, explain, load_encoder
-from latelens.encoders.local import opening
-from latelens.encoders.local import routes as local_routes
-from latelens.encoders.local.routes import Route, routes
+from latelens.encoders import routes as encoder_routes
+from latelens.encoders.onnx import kept
+from latelens.encoders.routes import Route, stays_on_cpu, torch_route
 
-OPENVINO = importlib.util.find_spec("openvino") is not None and tiny_models.MULTI_VECTOR
+OPENVINO = all(map(importlib.util.find_spec, ("openvino", "onnx", "onnxscript"))) and tiny_models.MULTI_VECTOR
 needs_openvino = pytest.mark.skipif(not OPENVINO, reason="OpenVINO is not installed: pip install 'latelens[fast]'")
 OFFLINE = "offline/all-MiniLM-L6-v2"
 TEXTS = [" ".join(tiny_models.SENTENCES[i : i + 3]) for i in range(6)]
@@ -33,54 +33,37 @@ def cosines(one, other):
 
 def test_exact_is_what_the_user_asked_for():
     for dtype in (None, "bfloat16"):
-        found = routes(engine="torch", dtype=dtype, speed="exact", device="cpu", exports=True)
-        assert found == [Route("torch", dtype)]
+        assert torch_route(dtype=dtype, speed="exact", device="cpu") == Route("torch", dtype)
 
 
 @pytest.mark.parametrize("instructions", [True, False])
-@pytest.mark.parametrize("openvino", [True, False])
-@pytest.mark.parametrize("exports", [True, False])
-def test_fast_on_a_cpu_ends_with_torch_and_rounds_only_where_that_helps(instructions, openvino, exports, monkeypatch):
-    monkeypatch.setattr(local_routes, "_multiplies_bfloat16", lambda: instructions)
-    monkeypatch.setattr(local_routes, "_has_openvino", lambda: openvino)
-    found = routes(engine="torch", dtype=None, speed="fast", device="cpu", exports=exports)
-    assert found[-1] == Route("torch", "bfloat16" if instructions else None)
-    assert [route.engine for route in found] == (["openvino", "torch"] if openvino and exports else ["torch"])
-    assert len({route.dtype for route in found}) == 1
+def test_torch_rounds_only_where_that_helps(instructions, monkeypatch):
+    monkeypatch.setattr(encoder_routes, "_multiplies_bfloat16", lambda: instructions)
+    found = torch_route(dtype=None, speed="fast", device="cpu")
+    assert found == Route("torch", "bfloat16" if instructions else None)
 
 
-def test_a_model_without_an_export_runs_on_the_next_route_and_says_so():
-    def open_model(where, *, model_kwargs, backend="torch"):
-        if backend == "openvino":
-            raise RuntimeError("no rule for this layer")
-        return (where, backend, model_kwargs)
-
-    wanted = [Route("openvino", "bfloat16"), Route("torch", "bfloat16")]
-    with pytest.warns(UserWarning, match="does not run on openvino bfloat16 .no rule for this layer.; using torch"):
-        loaded, route = opening._by_first_route(open_model, "here", wanted, None)
-    assert loaded == ("here", "torch", {"dtype": "bfloat16"})
-    assert route == wanted[1]
-    with pytest.raises(RuntimeError, match="no rule"):
-        opening._by_first_route(open_model, "here", wanted[:1], None)
+def test_where_an_accelerator_may_be_torch_is_asked(monkeypatch):
+    monkeypatch.setattr(encoder_routes.shutil, "which", lambda _: None)
+    monkeypatch.setattr(encoder_routes, "_DRIVERS", ())
+    monkeypatch.setattr(encoder_routes.sys, "platform", "linux")
+    assert [stays_on_cpu(device) for device in (None, "cpu", "cuda:0")] == [True, True, False]
+    monkeypatch.setattr(encoder_routes.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    assert [stays_on_cpu(device) for device in (None, "cpu")] == [False, True]
+    monkeypatch.setattr(encoder_routes.sys, "platform", "darwin")
+    assert not stays_on_cpu(None)
 
 
 def test_what_the_user_passes_to_the_library_wins():
-    options = Route("openvino", "bfloat16").options({"ov_config": {"INFERENCE_PRECISION_HINT": "f32"}, "a": 1})
-    assert options["model_kwargs"] == {"ov_config": {"INFERENCE_PRECISION_HINT": "f32"}, "a": 1}
     assert Route("torch", "bfloat16").options({"dtype": "float16"})["model_kwargs"] == {"dtype": "float16"}
     assert Route().options(None) == {"model_kwargs": None}
-
-
-def test_openvino_does_not_round_by_itself():
-    assert Route("openvino").options(None)["model_kwargs"] == {"ov_config": {"INFERENCE_PRECISION_HINT": "f32"}}
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"speed": "warp"}, ValueError, "speed must be 'exact' or 'fast', got 'warp'"),
-        ({"engine": "onnx"}, ValueError, r"write the model with encoder\.export"),
-        ({"engine": "tpu"}, ValueError, "engine must be 'torch' or 'openvino', got 'tpu'"),
+        ({"engine": "tpu"}, ValueError, "engine must be 'auto', 'torch', 'onnx' or 'openvino', got 'tpu'"),
         ({"dtype": "int8"}, ValueError, "dtype must be 'float32', 'bfloat16', 'float16' or None, got 'int8'"),
         ({"speed": "fast", "dtype": "bfloat16"}, ValueError, "chooses engine and dtype itself"),
     ],
@@ -129,9 +112,9 @@ def test_the_fast_way_keeps_every_cosine_above_999_thousandths(fast, offline):
 
 def test_the_fast_way_says_what_it_is(fast, offline):
     exports = tiny_models.MULTI_VECTOR
-    expected = routes(engine="torch", dtype=None, speed="fast", device="cpu", exports=exports)[0]
-    assert fast.route == expected
-    assert repr(str(expected)) in repr(fast)
+    expected = torch_route(dtype=None, speed="fast", device="cpu")
+    assert fast.route == (Route("openvino", expected.dtype) if exports and OPENVINO else expected)
+    assert repr(str(fast.route)) in repr(fast)
     assert "route='torch'" in repr(offline)
 
 
@@ -156,40 +139,12 @@ def test_the_number_format_is_in_the_fingerprint():
 
 
 @needs_openvino
-def test_exported_models_of_other_weights_never_share_cache_entries(tmp_path):
-    found = {}
-    for seed in (0, 1):
-        folder = tiny_models.save_backbone(tmp_path / str(seed), "wordpiece", seed=seed)
-        for engine in ("torch", "openvino"):
-            encoder = load_encoder(folder, device="cpu", engine=engine)
-            found[seed, engine] = encoder.fingerprint
-            again = load_encoder(folder, device="cpu", engine=engine)
-            assert again.fingerprint == encoder.fingerprint
-    assert len(set(found.values())) == 4
-
-
-# optimum-intel knows no ModernBERT.
-EXPORTABLE = [family for family in tiny_models.FAMILIES if family not in ("modern_bpe", "spm_bpe")]
-
-
-@needs_openvino
-def test_a_modernbert_takes_the_next_route():
-    with pytest.warns(UserWarning, match="does not run on openvino"):
-        encoder = load_encoder(tiny_models.checkpoint("modern_bpe-plain"), device="cpu", speed="fast")
+def test_what_openvino_cannot_run_takes_torch_and_says_so(monkeypatch):
+    monkeypatch.setattr(kept, "_write", lambda *_: (_ for _ in ()).throw(RuntimeError("no rule for this layer")))
+    monkeypatch.setattr(kept, "_once", lambda *_: (_ for _ in ()).throw(RuntimeError("no rule for this layer")))
+    with pytest.warns(UserWarning, match=r"does not run on openvino.* .no rule for this layer.; using torch"):
+        encoder = load_encoder(tiny_models.checkpoint("wordpiece-plain"), device="cpu", speed="fast")
     assert encoder.route.engine == "torch"
-
-
-@needs_openvino
-@pytest.mark.parametrize("family", EXPORTABLE)
-def test_an_exported_model_reads_the_same_rows_in_as_many_windows(family):
-    path = tiny_models.checkpoint(f"{family}-plain")
-    text = " ".join(tiny_models.SENTENCES * 3)
-    exact, exported = (load_encoder(path, device="cpu", engine=engine) for engine in ("torch", "openvino"))
-    ours, theirs = exported.encode_documents([text, "..."]), exact.encode_documents([text, "..."])
-    assert [a.tokens for a in ours] == [b.tokens for b in theirs]
-    np.testing.assert_allclose(ours[0].vectors, theirs[0].vectors, atol=1e-4)
-    query, same = exported.encode_queries(["Why?"])[0], exact.encode_queries(["Why?"])[0]
-    np.testing.assert_allclose(query.vectors, same.vectors, atol=1e-4)
 
 
 def test_the_fast_way_goes_through_a_cache(fast, offline):

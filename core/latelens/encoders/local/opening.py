@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from latelens.encoders.catalogue import check_needs, say_licence
 from latelens.encoders.local.delta import with_delta
-from latelens.encoders.local.routes import Route, routes
 from latelens.encoders.offline import OFFLINE_MODEL, TRAINED_SIZES, offline_model_path, trained_delta
 from latelens.encoders.options import EncoderOptions
-from latelens.refusals import warn_caller
+from latelens.encoders.routes import Route, torch_route
 
 _log = logging.getLogger(__name__)
 
@@ -27,9 +24,9 @@ _EXAMPLE = "lightonai/LateOn"
 
 
 def open_checkpoint(
-    model: str | os.PathLike[str], options: EncoderOptions, open_model: Callable[..., Any], *, exports: bool
+    model: str | os.PathLike[str], options: EncoderOptions, open_model: Callable[..., Any]
 ) -> tuple[Any, Route]:
-    """Open a name or a folder with a library's `open_model`; `exports` says whether it can run a model outside torch.
+    """Open a name or a folder with a library's `open_model`.
 
     Raises
     ------
@@ -37,13 +34,7 @@ def open_checkpoint(
         If there is no such model or device.
     """
     device = _device(options.get("device"))
-    wanted = routes(
-        engine=options.get("engine", "torch"),
-        dtype=options.get("dtype"),
-        speed=options.get("speed", "exact"),
-        device=device,
-        exports=exports,
-    )
+    route = torch_route(dtype=options.get("dtype"), speed=options.get("speed", "exact"), device=device)
     name = os.fspath(model)
     say_licence(name)
     where = str(offline_model_path()) if name in (OFFLINE_MODEL, *TRAINED_SIZES) else _existing(name)
@@ -55,35 +46,23 @@ def open_checkpoint(
     }
     late = _is_late_interaction(where, **source)
     trusted = options.get("trust_remote_code", False)
-    rest = {"late": late, "device": device, "trust_remote_code": trusted, **source}
-    return _by_first_route(open_model, where, wanted, options.get("model_kwargs"), **rest)
+    with _quietly():
+        loaded = open_model(
+            where,
+            late=late,
+            device=device,
+            trust_remote_code=trusted,
+            **source,
+            **route.options(options.get("model_kwargs")),
+        )
+    _log.info("%s runs on %s", where, route)
+    return loaded, route
 
 
 def name_of(model: Any) -> str:
     """What a model that the user loaded calls itself."""
     card = getattr(model, "model_card_data", None)
     return str(getattr(card, "base_model", None) or type(model).__name__)
-
-
-def _by_first_route(
-    open_model: Callable[..., Any],
-    where: str,
-    wanted: Sequence[Route],
-    model_kwargs: Mapping[str, Any] | None,
-    **rest: Any,
-) -> tuple[Any, Route]:
-    for route, following in zip_longest(wanted, wanted[1:]):
-        try:
-            with warnings.catch_warnings(), _quietly():
-                warnings.filterwarnings("ignore", module="transformers")  # an export that goes well warns often
-                loaded = open_model(where, **rest, **route.options(model_kwargs))
-            _log.info("%s runs on %s", where, route)
-            return loaded, route
-        except Exception as error:
-            if following is None:
-                raise
-            warn_caller(f"{where!r} does not run on {route} ({error}); using {following}")
-    raise AssertionError("there is always a route")
 
 
 @contextmanager

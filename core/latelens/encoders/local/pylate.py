@@ -24,10 +24,10 @@ from latelens.encoders.fingerprint import settings_digest
 from latelens.encoders.labels import EncodedWindow, label_rows
 from latelens.encoders.local.fingerprint import weights_digest
 from latelens.encoders.local.opening import name_of, open_checkpoint
-from latelens.encoders.local.routes import Route, route_of
 from latelens.encoders.local.torch_encoder import TorchEncoder, positions, widen
 from latelens.encoders.options import EncoderOptions
 from latelens.encoders.reading import ROWS_VERSION, TASKS
+from latelens.encoders.routes import Route, route_of
 from latelens.refusals import warn_caller
 
 
@@ -36,7 +36,7 @@ def load(model: Any, options: EncoderOptions) -> PyLateEncoder:
     size = options.get("batch_size")
     if not isinstance(model, str | os.PathLike):
         return encoder_of(model, name=name_of(model), batch_size=size)
-    loaded, route = open_checkpoint(model, options, open_model, exports=False)
+    loaded, route = open_checkpoint(model, options, open_model)
     return encoder_of(loaded, name=os.fspath(model), batch_size=size, route=route)
 
 

@@ -6,7 +6,7 @@ import os
 import string
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,12 +19,13 @@ from latelens.encoders.fingerprint import settings_digest
 from latelens.encoders.labels import EncodedWindow, label_batch
 from latelens.encoders.local.fingerprint import module_settings, weights_digest
 from latelens.encoders.local.opening import name_of, open_checkpoint
-from latelens.encoders.local.routes import Route, route_of
 from latelens.encoders.local.torch_encoder import TorchEncoder, positions, widen
 from latelens.encoders.onnx.settings import Expansion, ExportSettings, TaskSettings, write_tokenizer
 from latelens.encoders.options import EncoderOptions
 from latelens.encoders.reading import ROWS_VERSION, TASKS
+from latelens.encoders.routes import Route, route_of
 from latelens.encoders.visual.encoder import VisualEncoder
+from latelens.refusals import check_one_of
 
 
 def load(model: Any, options: EncoderOptions) -> SentenceTransformersEncoder | VisualEncoder:
@@ -32,7 +33,7 @@ def load(model: Any, options: EncoderOptions) -> SentenceTransformersEncoder | V
     size = options.get("batch_size")
     if not isinstance(model, str | os.PathLike):
         return encoder_of(model, name=name_of(model), batch_size=size)
-    loaded, route = open_checkpoint(model, options, open_model, exports=True)
+    loaded, route = open_checkpoint(model, options, open_model)
     return encoder_of(loaded, name=os.fspath(model), batch_size=size, route=route)
 
 
@@ -123,12 +124,25 @@ class SentenceTransformersEncoder(TorchEncoder):
         with self._lock:
             return weights_digest(self.model, self._tokenizer, exported=self._transformer.auto_model)
 
-    def export(self, folder: str | os.PathLike[str], *, weights: bool = True) -> None:
-        """Write the model as ONNX, with its tokenizer and settings: ``load_encoder(folder)`` then needs no torch.
+    def export(
+        self, folder: str | os.PathLike[str], *, engine: Literal["onnx", "openvino"] = "onnx", weights: bool = True
+    ) -> None:
+        """Write the model for another engine, with its tokenizer and settings; ``load_encoder(folder)`` needs no torch.
 
         Rows, spans, windows and kinds are the same and each vector's cosine is at least .9999, which is checked on
-        samples before the folder is kept. It needs `pip install 'latelens[onnx]'`. Without `weights`, tokenizer and
-        settings alone are written, for a model on a server: ``load_encoder(address, tokenizer=folder)``.
+        samples before the folder is kept. Where no number is off by more than 1e-5 the fingerprint is the same too, so
+        caches and indexes of one are good for the other. Without `weights`, tokenizer and settings alone are written,
+        for a model on a server: ``load_encoder(address, tokenizer=folder)``.
+
+        Parameters
+        ----------
+        folder
+            Must not be there yet.
+        engine
+            ``"onnx"`` for ONNX Runtime (`pip install 'latelens[onnx]'`), or ``"openvino"`` for OpenVINO's own format
+            (`pip install 'latelens[fast]'`).
+        weights
+            Whether to write the model itself.
 
         Raises
         ------
@@ -137,17 +151,18 @@ class SentenceTransformersEncoder(TorchEncoder):
         ValueError
             If the folder is there already, or the model cannot be exported so.
         """
+        check_one_of("engine", engine, ["onnx", "openvino"])
         if not weights:
             write_tokenizer(folder, self._tokenizer.backend_tokenizer.to_str(), self._export_settings())
             return
-        from latelens.encoders.onnx.export import write_export
-
         if self.route.engine != "torch" or self.route.dtype not in (None, "float32"):
             raise ValueError(
-                f"{self!r} runs on {self.route}: load it with dtype='float32', without an engine, to export"
+                f"{self!r} runs on {self.route}: load it with engine='torch' and dtype='float32' to export it"
             )
+        from latelens.encoders.onnx.export import write_export
+
         modules = [module for module in self.model if not isinstance(module, MultiVectorMask)]
-        write_export(folder, self, modules, self._tokenizer, self._export_settings())
+        write_export(folder, self, modules, self._tokenizer, self._export_settings(), engine=engine)
 
     def _export_settings(self) -> ExportSettings:
         masks: list[Any] = [module for module in self.model if isinstance(module, MultiVectorMask)]
@@ -170,7 +185,8 @@ class SentenceTransformersEncoder(TorchEncoder):
             control_ids=self._control_ids.tolist(),
             pad_id=self._tokenizer.pad_token_id or 0,
             calibration=self.calibration,
-            **tasks,
+            query=tasks["query"],
+            document=tasks["document"],
         )
 
     def _expansion(self) -> Expansion | None:

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModel
 
-from latelens.encoders.local.routes import Route
 from latelens.encoders.reading import TokenEncoder
+from latelens.encoders.routes import Route
 
 # On a CPU, 8 sorted texts at a time were 1.5x as fast as 32, with OpenVINO 16 a little faster than 8; an accelerator
 # wants more.

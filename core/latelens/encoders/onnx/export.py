@@ -1,4 +1,4 @@
-"""Writing a model of sentence-transformers as ONNX, with its tokenizer and settings; checked before it is kept."""
+"""Writing a model of sentence-transformers as ONNX or OpenVINO's IR, with tokenizer and settings; checked first."""
 
 from __future__ import annotations
 
@@ -9,14 +9,26 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from latelens.encoders.onnx.settings import MODEL_FILE, TOKENIZER_FILE, ExportSettings, write_settings
+from latelens.encoders.onnx.encoder import open_export
+from latelens.encoders.onnx.sessions import INSTALL, engine_module
+from latelens.encoders.onnx.settings import (
+    IR_FILE,
+    MODEL_FILE,
+    MODEL_FILES,
+    TOKENIZER_FILE,
+    ExportSettings,
+    digests,
+    write_settings,
+)
 from latelens.encoders.reading import TokenEncoder
+from latelens.encoders.routes import Route
 
 # What the export must encode as the model does: lengths that differ, a long text, letters of many scripts.
 _SAMPLES = (
@@ -27,6 +39,8 @@ _SAMPLES = (
     "",
 )
 _LEAST_COSINE = 0.9999
+# Numbers this near are those of the model on another device, so what was cached or indexed with it stays good.
+_SAME = 1e-5
 
 
 class _Rows(torch.nn.Module):
@@ -45,26 +59,24 @@ class _Rows(torch.nn.Module):
 
 
 def write_export(
-    folder: str | os.PathLike[str], encoder: TokenEncoder, modules: list[Any], tokenizer: Any, settings: ExportSettings
+    folder: str | os.PathLike[str],
+    encoder: TokenEncoder,
+    modules: list[Any],
+    tokenizer: Any,
+    settings: ExportSettings,
+    *,
+    engine: str,
 ) -> None:
     """Write the folder, whole or not at all; what cannot encode as `encoder` does is not kept.
 
     Raises
     ------
     ImportError
-        If onnx, onnxscript or onnxruntime is missing.
+        If onnx, onnxscript or the engine's package is missing.
     ValueError
         If the folder is there already, or the export would encode otherwise.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-
-        from latelens.encoders.onnx.encoder import OnnxEncoder
-    except ModuleNotFoundError as error:
-        if error.name not in ("onnx", "onnxscript", "onnxruntime"):
-            raise
-        raise ImportError(f"an export needs {error.name}: run `pip install 'latelens[onnx]'`") from error
+    _check_installed(engine)
     target = Path(folder).expanduser()
     if target.exists():
         raise ValueError(f"{str(folder)!r} is there already; choose another folder, or delete it")
@@ -73,12 +85,36 @@ def write_export(
     made.mkdir()
     try:
         _write_model(made / MODEL_FILE, _Rows(modules).eval())
+        if engine == "openvino":
+            _convert(made)
         (made / TOKENIZER_FILE).write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
         write_settings(made, settings)
-        _check(encoder, OnnxEncoder(made, settings, name=encoder.name))
+        farthest = _check(encoder, open_export(made, Route(engine), name=encoder.name))
+        files = digests(made, made / MODEL_FILES[engine], settings)
+        same = encoder.fingerprint if farthest <= _SAME else None
+        write_settings(made, replace(settings, fingerprint=same, files=files))
         made.rename(target)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _check_installed(engine: str) -> None:
+    engine_module(engine)
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name not in ("onnx", "onnxscript"):
+            raise
+        raise ImportError(f"an export needs {error.name}: run `{INSTALL[engine]}`") from error
+
+
+def _convert(folder: Path) -> None:
+    """Write OpenVINO's IR in the place of ONNX."""
+    openvino = engine_module("openvino")
+    openvino.save_model(openvino.Core().read_model(folder / MODEL_FILE), folder / IR_FILE, compress_to_fp16=False)
+    for file in folder.glob(f"{MODEL_FILE}*"):
+        file.unlink()
 
 
 def _write_model(file: Path, rows: _Rows) -> None:
@@ -115,7 +151,9 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _check(encoder: TokenEncoder, exported: TokenEncoder) -> None:
+def _check(encoder: TokenEncoder, exported: TokenEncoder) -> float:
+    """How far the farthest number of any vector lies from the model's."""
+    farthest = 0.0
     for task in ("query", "document"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a sample may be longer than a query may be
@@ -135,3 +173,5 @@ def _check(encoder: TokenEncoder, exported: TokenEncoder) -> None:
                     f"the export of {encoder.name!r} gives other vectors than the model (cosine {least:.4f} in "
                     f"{want.text!r:.60}), so it was not kept"
                 )
+            farthest = max(farthest, float(np.abs(want.vectors - got.vectors).max()))
+    return farthest

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from latelens.encoders.calibration import Calibration
+from latelens.encoders.fingerprint import file_digest, settings_digest
 
-SETTINGS_FILE, MODEL_FILE, TOKENIZER_FILE = "latelens_onnx.json", "model.onnx", "tokenizer.json"
+SETTINGS_FILE, TOKENIZER_FILE = "latelens_onnx.json", "tokenizer.json"
+# What each engine runs: ONNX, or OpenVINO's IR, whose weights lie in a file beside it.
+MODEL_FILE, IR_FILE = "model.onnx", "openvino_model.xml"
+MODEL_FILES = {"onnx": MODEL_FILE, "openvino": IR_FILE}
 _VERSION = 1
 
 
@@ -25,19 +29,24 @@ class Expansion:
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """How queries, or documents, are read: at most `limit` tokens after `prompt`; rows of `skipped` do not score."""
+    """How queries, or documents, are read: at most `limit` tokens after `prompt`; rows of `skipped` do not score.
+
+    `marker` is put in after the first token, where it is not part of the prompt; `limit` does not count it.
+    """
 
     limit: int
     prompt: str
     skipped: list[int]
     expansion: Expansion | None = None
+    marker: int | None = None
 
 
 @dataclass(frozen=True)
 class ExportSettings:
     """Everything that shapes rows beside the weights and the tokenizer.
 
-    `model` is what it was exported from, `control_ids` stand for no text, `pad_id` fills batches.
+    `model` is what it was exported from, `control_ids` stand for no text, `pad_id` fills batches. `fingerprint` is the
+    model's own; `files` are digests of all that was written, under which it holds for the export too.
     """
 
     model: str
@@ -47,6 +56,8 @@ class ExportSettings:
     control_ids: list[int]
     pad_id: int
     calibration: Calibration | None = None
+    fingerprint: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
 
     def of(self, task: str) -> TaskSettings:
         """Settings of ``"query"`` or ``"document"``."""
@@ -59,6 +70,19 @@ def is_export(model: Any) -> bool:
         return (Path(model).expanduser() / SETTINGS_FILE).is_file()
     except (TypeError, ValueError, OSError, RuntimeError):  # no path, or one that no file can have
         return False
+
+
+def engine_of(folder: Path) -> str:
+    """Which engine runs what lies in a folder."""
+    return "openvino" if (folder / IR_FILE).is_file() else "onnx"
+
+
+def digests(folder: Path, model: Path, settings: ExportSettings) -> dict[str, str]:
+    """Digests of an export's weights, its tokenizer, and its settings but the calibration, which shapes no row."""
+    # Weights beyond 2 GB, and OpenVINO's, lie in a file of their own.
+    files = {*model.parent.glob(f"{model.name}*"), *model.parent.glob(f"{model.stem}.bin"), folder / TOKENIZER_FILE}
+    plain = asdict(replace(settings, calibration=None, fingerprint=None, files={}))
+    return {**{file.name: file_digest(file) for file in sorted(files)}, SETTINGS_FILE: settings_digest(plain)}
 
 
 def write_settings(folder: Path, settings: ExportSettings) -> None:
@@ -96,7 +120,7 @@ def read_settings(folder: Path, *, weights: bool = True) -> ExportSettings:
         saved = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
         if saved["version"] != _VERSION:
             raise ValueError(f"it has version {saved['version']}, this latelens reads {_VERSION}")
-        for name in (MODEL_FILE, TOKENIZER_FILE) if weights else (TOKENIZER_FILE,):
+        for name in (MODEL_FILES[engine_of(folder)], TOKENIZER_FILE) if weights else (TOKENIZER_FILE,):
             if not (folder / name).is_file():
                 raise ValueError(f"{name} is missing")
         made = saved["calibration"]
@@ -108,6 +132,8 @@ def read_settings(folder: Path, *, weights: bool = True) -> ExportSettings:
             control_ids=[int(token) for token in saved["control_ids"]],
             pad_id=int(saved["pad_id"]),
             calibration=None if made is None else Calibration(**made),
+            fingerprint=saved.get("fingerprint"),
+            files=dict(saved.get("files") or {}),
         )
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{str(folder)!r} is no whole export ({error!r}); write it anew with encoder.export"
@@ -121,4 +147,5 @@ def _task(saved: dict[str, Any]) -> TaskSettings:
         prompt=str(saved["prompt"]),
         skipped=[int(token) for token in saved["skipped"]],
         expansion=None if expansion is None else Expansion(**expansion),
+        marker=saved.get("marker"),
     )

@@ -22,8 +22,8 @@ from latelens.encoders.calibration import Calibration
 from latelens.encoders.fingerprint import settings_digest
 from latelens.encoders.labels import EncodedWindow, assemble, clean_surrogates
 from latelens.encoders.local.fingerprint import module_settings, weights_digest
-from latelens.encoders.local.routes import Route, route_of
 from latelens.encoders.protocol import Encoder
+from latelens.encoders.routes import Route, route_of
 from latelens.encoders.visual.cells import lay_cells, rules_of
 from latelens.encoders.visual.queries import label_query
 from latelens.pages.images import check_pages, picture_of, pixels_digest, text_of

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from latelens.encoders.options import Engine, Speed
+from latelens.encoders.options import Speed
 
-# OpenVINO's names; without a hint it rounds to bfloat16 by itself wherever the processor can.
-_OPENVINO_PRECISION = {None: "f32", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+# Of NVIDIA, AMD and Windows' Linux. Asking torch would be right too, but its import takes seconds.
+_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,12 @@ class Route:
     Attributes
     ----------
     engine
-        ``"torch"``, or ``"openvino"``, which the model is exported to at loading.
+        ``"torch"``, or ``"onnx"`` or ``"openvino"``, which run what the model was exported to.
     dtype
         Number format of weights and products, None as the checkpoint was saved. Vectors come out as float32.
     """
 
-    engine: Engine = "torch"
+    engine: str = "torch"
     dtype: str | None = None
 
     def __str__(self) -> str:
@@ -38,41 +41,24 @@ class Route:
 
     def options(self, model_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
         """What a sentence-transformers model is opened with; what the user asks for by name wins."""
-        chosen: dict[str, Any] = dict(model_kwargs or {})
-        if self.engine == "openvino":
-            given = chosen.get("ov_config", {})
-            if isinstance(given, Mapping):
-                chosen["ov_config"] = {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISION[self.dtype], **given}
-        elif self.dtype:
-            chosen = {"dtype": self.dtype, **chosen}
-        options: dict[str, Any] = {"model_kwargs": chosen or None}
-        return options if self.engine == "torch" else {**options, "backend": self.engine}
+        chosen = dict(model_kwargs or {})
+        return {"model_kwargs": ({"dtype": self.dtype, **chosen} if self.dtype else chosen) or None}
 
 
-def routes(*, engine: Engine, dtype: str | None, speed: Speed, device: str | None, exports: bool) -> list[Route]:
-    """Ways to run a model, best first; more than one only for ``speed="fast"``, where an export can fail.
+def torch_route(*, dtype: str | None, speed: Speed, device: str | None) -> Route:
+    """How torch runs a model; the names are those that `check_options` let through.
 
-    The names are those that `check_options` let through.
-    `exports` says whether the library behind can run a model outside torch: PyLate cannot.
     Measured with the offline model on a processor with bfloat16 instructions: see tests/benchmarks/encode.py.
     """
-    if engine == "openvino" and not exports:
-        raise ValueError("PyLate runs on torch only; engine='openvino' needs sentence-transformers 6")
-    if engine == "openvino" and not _has_openvino():
-        raise ImportError("engine='openvino' needs optimum-intel: run `pip install 'latelens[fast]'`")
     if speed == "exact":
-        return [Route(engine, dtype)]
+        return Route("torch", dtype)
     import torch
     from sentence_transformers.util import get_device_name
 
     kind = torch.device(device or get_device_name()).type
     if kind == "cuda":
-        return [Route("torch", "bfloat16" if torch.cuda.is_bf16_supported() else "float16")]
-    if kind != "cpu":
-        return [Route()]
-    rounded = "bfloat16" if _multiplies_bfloat16() else None
-    exported = [Route("openvino", rounded)] if exports and _has_openvino() else []
-    return [*exported, Route("torch", rounded)]
+        return Route("torch", "bfloat16" if torch.cuda.is_bf16_supported() else "float16")
+    return Route("torch", "bfloat16" if kind == "cpu" and _multiplies_bfloat16() else None)
 
 
 def route_of(transformer: Any) -> Route:
@@ -88,8 +74,20 @@ def route_of(transformer: Any) -> Route:
     return Route("torch", dtype)
 
 
-def _has_openvino() -> bool:
-    return bool(importlib.util.find_spec("optimum")) and bool(importlib.util.find_spec("optimum.intel"))
+def stays_on_cpu(device: str | None) -> bool:
+    """Whether a model that `device` was given for runs on the CPU, as far as one can tell without importing torch."""
+    if device is not None:
+        return device == "cpu"
+    return (
+        sys.platform != "darwin"
+        and not shutil.which("nvidia-smi")
+        and not any(Path(each).exists() for each in _DRIVERS)
+    )
+
+
+def has(*modules: str) -> bool:
+    """Whether packages are installed; imports none."""
+    return all(importlib.util.find_spec(module) for module in modules)
 
 
 def _multiplies_bfloat16() -> bool:
