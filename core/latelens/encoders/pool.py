@@ -14,8 +14,6 @@ from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.calibration import Calibration
 from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
@@ -145,6 +143,8 @@ class EncoderPool:
         size = max(_FEW // 2, min(_MOST_TEXTS, -(-len(texts) // (self.processes * _TURNS))))
         turns = [longest[first : first + size] for first in range(0, len(texts), size)]
         results: list[TokenEmbeddings | None] = [None] * len(texts)
+        from tqdm.auto import tqdm  # slow to import
+
         with tqdm(total=len(texts), desc="Encoding", unit="text", disable=not show_progress) as progress:
             for turn, payloads in self._encoded(texts, turns):
                 for i, payload in zip(turn, payloads, strict=True):

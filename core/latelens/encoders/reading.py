@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.batches import PlannedWindow, even_batches, mixed_batches, padded_width
@@ -118,7 +118,7 @@ class TokenEncoder(ABC):
         """Encode documents; texts longer than the model's window are read in overlapping windows."""
         texts = _checked(texts)
         results: list[TokenEmbeddings] = []
-        with tqdm(total=len(texts), desc="Encoding documents", unit="text", disable=not show_progress) as progress:
+        with _progress(len(texts)) if show_progress else nullcontext() as progress:
             for first in range(0, len(texts), _SLAB):
                 results.extend(self._encode_slab(texts[first : first + _SLAB], progress))
         return results
@@ -146,7 +146,8 @@ class TokenEncoder(ABC):
             if not left[i]:
                 results[i] = self._assemble(texts[i], sorted(windows[i], key=lambda window: window.start))
                 windows[i] = []
-                progress.update()
+                if progress is not None:
+                    progress.update()
         return [result for result in results if result is not None]
 
     def _plan(self, texts: Sequence[str]) -> list[PlannedWindow]:
@@ -219,6 +220,12 @@ class TokenEncoder(ABC):
             f"the query is longer than the {self._limit('query')} tokens that {self.name!r} reads; "
             f"not searched for: {cut!r}"
         )
+
+
+def _progress(count: int) -> Any:
+    from tqdm.auto import tqdm  # a twentieth of a second, for a bar that is seldom shown
+
+    return tqdm(total=count, desc="Encoding documents", unit="text")
 
 
 def _checked(texts: Sequence[str]) -> list[str]:

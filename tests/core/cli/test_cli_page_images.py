@@ -27,7 +27,7 @@ ASK = ["red", "report.pdf", "--pages", "--model", "colours"]
 def report(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     models = {"colours": ColourEncoder(Grid(4, 5)), "texts": FakeEncoder("texts")}
-    monkeypatch.setattr(latelens.cli.command, "load_encoder", models.__getitem__)
+    monkeypatch.setattr(latelens.cli.command, "load_encoder", lambda name, **_: models[name])
     Path("report.pdf").write_bytes(REPORT)
 
 
@@ -114,7 +114,7 @@ def test_arguments_that_cannot_go_together_are_refused_at_once(arguments, messag
 
 def test_a_cache_spares_the_pages_that_were_encoded(monkeypatch, tmp_path):
     encoder = ColourEncoder(Grid(4, 5))
-    monkeypatch.setattr(latelens.cli.command, "load_encoder", lambda name: encoder)
+    monkeypatch.setattr(latelens.cli.command, "load_encoder", lambda name, **_: encoder)
     for _ in range(2):
         assert main([*ASK, "--cache", str(tmp_path / "cache")]) == 0
     assert encoder.encoded == 2

@@ -20,7 +20,7 @@ PAGES = ("It rains on the plains.", "Herds eat grass every day. Lions sleep for 
 @pytest.fixture(autouse=True)
 def manual(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(latelens.cli.command, "load_encoder", lambda name: FakeEncoder())
+    monkeypatch.setattr(latelens.cli.command, "load_encoder", lambda name, **_: FakeEncoder())
     monkeypatch.setattr(latelens.cli.command, "_word_reader", lambda: None)
     first, second = (column(text, width=20, top=top) for text, top in zip(PAGES, (720, 200), strict=True))
     Path("manual.pdf").write_bytes(made_pdf(first, second))

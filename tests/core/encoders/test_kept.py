@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -22,7 +24,7 @@ if not tiny_models.MULTI_VECTOR:
 from latelens.encoders.local import sentence_transformers as local
 from latelens.encoders.onnx import export
 
-NAME = "wordpiece-native"
+NAME, OFFLINE = "wordpiece-native", "offline/all-MiniLM-L6-v2"
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed: pip install 'latelens[fast]'"
 )
@@ -222,6 +224,23 @@ def test_where_exports_are_kept(monkeypatch, tmp_path):
     monkeypatch.delenv("LATELENS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert kept.exports_folder() == tmp_path / "latelens" / "exports"
+
+
+def test_the_command_takes_the_export_that_is_there_and_imports_no_torch(exported, tmp_path, monkeypatch):
+    monkeypatch.setenv("LATELENS_CACHE", str(tmp_path / "cache"))
+    place = kept._place(OFFLINE, {}, "onnx")
+    shutil.copytree(exported(OFFLINE), place)
+    (tmp_path / "zoo.txt").write_text("The museum opens at ten.\n\nElephants consume grass and bark.")
+    code = (
+        "import sys; from latelens.cli import main; status = main(); print(status, *sorted(HEAVY & sys.modules.keys()))"
+    )
+    heavy = {"torch", "transformers", "sentence_transformers", "sklearn", "latelens.attribution", "matplotlib"}
+    command = [sys.executable, "-c", code.replace("HEAVY", repr(heavy)), "What do elephants eat?", "zoo.txt", "-n1"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    first, *_, last = run.stdout.splitlines()
+    assert (run.stderr, last) == ("", "0")
+    assert first.startswith("1. zoo.txt:1")
+    assert "»Elephants consume grass and bark.«" in run.stdout
 
 
 @needs_openvino

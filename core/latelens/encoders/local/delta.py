@@ -7,7 +7,6 @@ a ``head``, (directions, dim), orthonormal, the most important first: rows that 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,12 @@ from safetensors.torch import load, load_file, save_file
 
 
 def with_delta(open_model: Callable[..., Any], content: bytes, dim: int | None = None) -> Callable[..., Any]:
-    """`open_model` for a checkpoint with a delta, given as the content of its file; `dim` cuts its rows by the head.
-
-    torch gets the delta in memory. What is exported at loading reads a folder: there the whole checkpoint is written
-    once more, and deleted when it is open.
-    """
+    """`open_model` for a checkpoint with a delta, given as the content of its file; `dim` cuts its rows by the head."""
 
     def opened(where: str, **options: Any) -> Any:
-        if options.get("backend", "torch") != "torch":
-            with tempfile.TemporaryDirectory() as folder:
-                target = Path(folder) / "merged"
-                write_merged(Path(where), target, content)
-                model = open_model(str(target), **options)
-        else:
-            model = open_model(where, **options)
-            transformer = next(module.auto_model for module in model if hasattr(module, "auto_model"))
-            add_delta(dict(transformer.named_parameters()), load(content))
+        model = open_model(where, **options)
+        transformer = next(module.auto_model for module in model if hasattr(module, "auto_model"))
+        add_delta(dict(transformer.named_parameters()), load(content))
         if dim:
             add_head(model, load(content)["head"][:dim])
         return model

@@ -11,9 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.encoders.fingerprint import settings_digest
-from latelens.encoders.onnx.hub import hub_model, hub_settings
+from latelens.encoders.onnx.hub import hub_settings
 from latelens.encoders.onnx.sessions import Session, engine_module, open_session
-from latelens.encoders.onnx.settings import MODEL_FILES, ExportSettings, digests, engine_of, is_export, read_settings
+from latelens.encoders.onnx.settings import (
+    MODEL_FILES,
+    ExportSettings,
+    digests,
+    engine_of,
+    hub_model,
+    is_export,
+    read_settings,
+)
 from latelens.encoders.options import EncoderOptions
 from latelens.encoders.reading import ROWS_VERSION
 from latelens.encoders.routes import Route

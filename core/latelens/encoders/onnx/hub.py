@@ -17,12 +17,13 @@ import numpy as np
 import tokenizers
 
 from latelens.encoders.onnx.sessions import Session
-from latelens.encoders.onnx.settings import TOKENIZER_FILE, Expansion, ExportSettings, TaskSettings
-
-# Of colbertv2.0, LateOn and mLateOn; of answerai-colbert-small-v1; of jina-colbert-v2.
-_FILES = ("model.onnx", "vespa_colbert.onnx", "onnx/model.onnx")
-_CONFIG = "tokenizer_config.json"
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "pytorch_model.bin.index.json")
+from latelens.encoders.onnx.settings import (
+    TOKENIZER_CONFIG,
+    TOKENIZER_FILE,
+    Expansion,
+    ExportSettings,
+    TaskSettings,
+)
 
 
 @dataclass(frozen=True)
@@ -63,35 +64,6 @@ _FAMILIES = (
 )
 
 
-def hub_model(folder: Path) -> Path:
-    """The ONNX file of a folder.
-
-    Raises
-    ------
-    ValueError
-        If it has none.
-    """
-    for name in _FILES:
-        if (folder / name).is_file():
-            return folder / name
-    raise ValueError(f"{str(folder)!r} has no ONNX model under {', '.join(_FILES)}")
-
-
-def is_hub_folder(model: Any) -> bool:
-    """Whether something names a folder with an ONNX model of a hub and its tokenizer."""
-    try:
-        folder = Path(model).expanduser()
-        read = all((folder / name).is_file() for name in (TOKENIZER_FILE, _CONFIG))
-        return read and any((folder / name).is_file() for name in _FILES)
-    except (TypeError, ValueError, OSError, RuntimeError):  # no path, or one that no file can have
-        return False
-
-
-def has_weights(model: Any) -> bool:
-    """Whether a folder has weights for torch too, which come first where torch is."""
-    return any((Path(model).expanduser() / name).is_file() for name in _WEIGHTS)
-
-
 def hub_settings(folder: Path, session: Session) -> ExportSettings:
     """What FastEmbed takes for this kind of model; one forward pass tells the length of a vector.
 
@@ -101,7 +73,7 @@ def hub_settings(folder: Path, session: Session) -> ExportSettings:
         If the tokenizer is of no kind that FastEmbed serves, or its length is not known.
     """
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-    config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    config = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
     family, mask, markers = _family(tokenizer)
     limit = _limit(config) - family.counted
     padding = (tokenizer.padding or {}).get("pad_id", tokenizer.token_to_id(str(_content(config.get("pad_token")))))
@@ -140,7 +112,7 @@ def _limit(config: dict[str, Any]) -> int:
     lengths = [config.get(name) for name in ("model_max_length", "max_length")]
     known = [length for length in lengths if isinstance(length, int) and 0 < length <= sys.maxsize]
     if not known:
-        raise ValueError(f"{_CONFIG} says neither model_max_length nor max_length")
+        raise ValueError(f"{TOKENIZER_CONFIG} says neither model_max_length nor max_length")
     return min(known)
 
 

