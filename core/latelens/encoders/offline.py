@@ -65,4 +65,6 @@ def trained_delta() -> bytes:
 
 def packaged_digests(name: str) -> tuple[str, ...] | None:
     """What tells the weights of a packaged model from others, without reading them; None for an unknown name."""
-    return {OFFLINE_MODEL: (_WEIGHTS_SHA256,), **dict.fromkeys(TRAINED_SIZES, (_WEIGHTS_SHA256, _DELTA_SHA256))}.get(name)
+    if name == OFFLINE_MODEL:
+        return (_WEIGHTS_SHA256,)
+    return (_WEIGHTS_SHA256, _DELTA_SHA256) if name in TRAINED_SIZES else None

@@ -14,6 +14,7 @@ import tiny_models
 from tiny_models import one_torch_thread  # noqa: F401
 
 from latelens import EmbeddingCache, load_encoder
+from latelens.encoders.offline import TRAINED_SIZES
 from latelens.encoders.onnx import kept
 from latelens.encoders.onnx.settings import IR_FILE, MODEL_FILE, SETTINGS_FILE, TOKENIZER_FILE
 
@@ -241,6 +242,12 @@ def test_the_command_takes_the_export_that_is_there_and_imports_no_torch(exporte
     assert (run.stderr, last) == ("", "0")
     assert first.startswith("1. zoo.txt:1")
     assert "»Elephants consume grass and bark.«" in run.stdout
+
+
+def test_packaged_models_are_told_apart_without_reading_them():
+    names = [OFFLINE, *TRAINED_SIZES]
+    assert len({kept._source(name, {}) for name in names}) == len(names)
+    assert kept._source("offline/unknown", {}) is None  # and no hub is asked for it
 
 
 @needs_openvino
