@@ -65,6 +65,18 @@ def test_a_filter_counts_before_the_candidates_are_chosen():
     assert sorted(index.ids({"part": {"$gt": 2}})) == ["3", "4"]
 
 
+def test_of_more_than_a_thousand_pages_a_tenth_is_scored(monkeypatch):
+    index, asked = TiledIndex(ExactIndex(ENCODER)), []
+    monkeypatch.setattr(index.tiles, "search_many", lambda queries, k, **_: asked.append(k) or [[] for _ in queries])
+    for count in (5, 1000, 4000):
+        monkeypatch.setattr(index.tiles, "count", lambda count=count: count)
+        index.search("red", 3)
+    index.candidates = 7
+    index.search("red", 3)
+    index.search("red", 9)
+    assert asked == [100, 100, 400, 7, 9]
+
+
 def test_any_order_of_writes_leaves_what_one_index_would_hold():
     draw = random.Random(7)
     index, plain = TiledIndex(ExactIndex(ENCODER)), ExactIndex(ENCODER)
