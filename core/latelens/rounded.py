@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,15 @@ _UNIT = 2.0**-8
 # Products of longer rows may be too large for float32.
 _LONGEST = 1e15
 _EPS = float(np.finfo(np.float32).eps)
+
+
+class Rows(Protocol):
+    """(rows, dim), of which slices are float32 arrays."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    def __getitem__(self, some: slice, /) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +85,7 @@ class RoundedRows:
         return best.sum(axis=0, dtype=np.float64), lost + _UNIT * np.abs(best).sum(axis=0, dtype=np.float64)
 
 
-def rounded(values: NDArray[np.float32], norm: float) -> RoundedRows | None:
+def rounded(values: Rows, norm: float) -> RoundedRows | None:
     """Round rows, (rows, dim), of which none is longer than `norm`; None where one may be too long.
 
     Takes as long as two products with 32 query rows, and half the memory of the rows.
@@ -86,7 +95,7 @@ def rounded(values: NDArray[np.float32], norm: float) -> RoundedRows | None:
     import torch
 
     kept, lost = torch.empty(values.shape, dtype=torch.bfloat16, device="cpu"), 0.0
-    for first in range(0, len(values), _ROUND_ROWS):
+    for first in range(0, values.shape[0], _ROUND_ROWS):
         exact = torch.tensor(
             values[first : first + _ROUND_ROWS], device="cpu"
         )  # a copy: mapped rows cannot be written to

@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 import latelens.index.exact.scoring as scoring
 from latelens import TokenEmbeddings
 from latelens.index.exact.segments import Segment
+from latelens.index.exact.stored_rows import ROW_TYPES, StoredRows
 from latelens.rounded import rounded
 
 WORDS, TOPIC, QUERY_ROWS, K = 2000, 30, 32, 10
@@ -36,7 +38,7 @@ class Corpus:
         values = np.concatenate([self.rows(topic, rows) for topic in topics])
         offsets = np.arange(0, chunks * rows + 1, rows, dtype=np.int64)
         norm = float(np.linalg.norm(values, axis=1).max()) * 1.0001
-        self.segment = Segment(tuple(map(str, range(chunks))), offsets, {}, values, norm, lambda: None)
+        self.segment = Segment(tuple(map(str, range(chunks))), offsets, {}, StoredRows(values), norm, lambda: None)
         self.queries = [embedded(self.rows(topics[i * chunks // queries], QUERY_ROWS)) for i in range(queries)]
 
     def rows(self, topic: NDArray[np.int64], count: int) -> NDArray[np.float32]:
@@ -81,13 +83,32 @@ def measure(corpus: Corpus) -> tuple[dict[str, float], list[int], float]:
 
     times: dict[str, list[float]] = {"bare product": [], "float32": [], "rounded rows": []}
     for query in corpus.queries:
-        times["bare product"].append(timed(lambda q=query: bare(q.vectors, segment.stored))[0])
+        times["bare product"].append(timed(lambda q=query: bare(q.vectors, segment.stored.values))[0])
         seconds, exact = timed(lambda q=query: search(q, NeverRounded()))
         times["float32"].append(seconds)
         seconds, found = timed(lambda q=query: search(q, near))
         times["rounded rows"].append(seconds)
         assert found == exact
     return {name: statistics.median(values) for name, values in times.items()}, looked_at[1::2], rounding
+
+
+def measure_types(corpus: Corpus) -> list[tuple[str, float, float, float, float, float]]:
+    """For each type of rows: bytes a chunk, seconds to make them, seconds a query, recall, the largest score error."""
+    whole, best, found = corpus.segment, [], []
+    for row_type in ROW_TYPES:
+        seconds, rows = timed(lambda kind=row_type: whole.stored.as_type(kind))
+        segment = replace(whole, stored=rows)
+        chosen, times, off, recall = [(segment, np.arange(len(segment)))], [], 0.0, []
+        for i, query in enumerate(corpus.queries):
+            took, scores = timed(lambda q=query, c=chosen: scoring.scores_of([q], c[0][0], c[0][1])[0])
+            times.append(took)
+            if row_type == "float32":
+                best.append((scores, set(np.argsort(-scores)[:K].tolist())))
+            off = max(off, float(np.abs(scores - best[i][0]).max()))
+            recall.append(len(best[i][1] & set(np.argsort(-scores)[:K].tolist())) / K)
+        size = rows.nbytes / len(segment)
+        found.append((row_type, size, seconds, statistics.median(times), statistics.fmean(recall), off))
+    return found
 
 
 def main() -> None:
@@ -100,11 +121,19 @@ def main() -> None:
     torch.set_num_threads(1)
     print("| chunks | way | ms a query | x bare product | chunks scored exactly |\n|---|---|---|---|---|")
     for chunks in arguments.chunks:
-        times, exact, rounding = measure(Corpus(chunks, arguments.rows, arguments.dim, arguments.queries))
+        corpus = Corpus(chunks, arguments.rows, arguments.dim, arguments.queries)
+        times, exact, rounding = measure(corpus)
         for name, seconds in times.items():
             share = f"{statistics.median(exact):.0f}" if name == "rounded rows" else "all"
             print(f"| {chunks:,} | {name} | {seconds * 1e3:.1f} | {seconds / times['bare product']:.2f} | {share} |")
         print(f"| {chunks:,} | rounding, once | {rounding * 1e3:.1f} | {rounding / times['bare product']:.2f} | |")
+    print(
+        "\\n| rows | bytes a chunk | s to make | ms a query, not rounded | recall@10 | largest score error |\\n"
+        + "|---" * 6
+        + "|"
+    )
+    for row_type, size, seconds, query, recall, off in measure_types(corpus):
+        print(f"| {row_type} | {size:,.0f} | {seconds:.2f} | {query * 1e3:.1f} | {recall:.3f} | {off:.4f} |")
 
 
 if __name__ == "__main__":

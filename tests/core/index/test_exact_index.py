@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import os
+import pickle
 import random
 import shutil
 import tracemalloc
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from latelens import TokenEmbeddings, explain
 from latelens.index import Chunk
 from latelens.index.exact import ExactIndex
 from latelens.index.exact.folder import Folder
+from latelens.index.exact.stored_rows import StoredRows
 from latelens.index.token_index import check_manifest, manifest_of
 
 TALES = [Chunk(f"c{i}", f"tale number{i} of {'even' if i % 2 == 0 else 'odd'}", {"i": i}) for i in range(20)]
@@ -237,6 +240,106 @@ def test_rows_are_rounded_once_they_were_asked_for_often_and_never_beyond_a_size
     assert not index._rounded._kept
 
 
+# Rows at half and a quarter of the size
+
+
+def stored(rows: np.ndarray, row_type: str) -> np.ndarray:
+    """What is left of rows, (n, dim): recomputed."""
+    if row_type != "int8":
+        return rows.astype(row_type).astype(np.float32)
+    steps = np.abs(rows).max(axis=1, keepdims=True) / np.float32(127)
+    mantissa, exponent = np.frexp(steps)
+    steps = np.ldexp(np.ceil(mantissa * 2**16) / 2**16, exponent).astype(np.float32)  # 16 bits of it, upwards
+    return np.rint(rows / steps).astype(np.float32) * steps
+
+
+@pytest.mark.parametrize("row_type", ["float16", "int8"])
+@pytest.mark.parametrize("is_rounded", [True, False])
+def test_hits_are_those_of_the_kept_rows_before_and_after_merging_and_reopening(
+    path: Path | None, row_type: str, is_rounded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latelens.index.exact.scoring, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(latelens.index.exact.scoring, "_ASKED", 1)
+    monkeypatch.setattr(latelens.index.exact.scoring, "pays", lambda: is_rounded)
+    encoder = RandomEncoder()
+    chunks = [Chunk(f"{i:03}", f"{i % 60}/{i}") for i in range(200)]
+    index = ExactIndex(encoder, path, rows=row_type)
+    for first in range(0, 200, 10):  # twenty segments, merged again and again
+        index.add(chunks[first : first + 10])
+    index.upsert([Chunk("007", "7/1000")])
+    chunks[7] = Chunk("007", "7/1000")
+    kept = {}
+    for chunk in chunks:
+        encoded = encoder.encode_documents([chunk.text])[0]
+        kept[chunk.id] = replace(encoded, vectors=stored(encoded.vectors, row_type))
+    asked = encoder.encode_queries(["7"])[0]
+    expected = sorted(((-explain(asked, rows).score, id_) for id_, rows in kept.items()))[:12]
+    others = [pickle.loads(pickle.dumps(index))]
+    if path is not None:
+        others += [ExactIndex(encoder, path), ExactIndex(encoder, path, rows=row_type)]
+    for one in (index, *others):
+        assert [(-score, id_) for score, id_ in ranking(one, "7", 12)] == expected
+        assert one.row_type == row_type
+        for id_, found in zip(kept, one.rows(list(kept)), strict=True):
+            assert found is not None
+            assert np.array_equal(found.vectors, kept[id_].vectors)
+
+
+@pytest.mark.parametrize(("row_type", "bytes_a_row"), [("float32", 4 * 48), ("float16", 2 * 48), ("int8", 48 + 4)])
+def test_rows_take_the_bytes_that_their_type_says(path: Path | None, row_type: str, bytes_a_row: int) -> None:
+    index = ExactIndex(RandomEncoder(), path, rows=row_type)
+    index.add(Chunk(f"{i:03}", str(i)) for i in range(100))
+    (part,) = index._parts
+    assert part.segment.stored.nbytes == 100 * 9 * bytes_a_row
+    if path is not None:
+        (file,) = path.glob("segment-*.safetensors")
+        arrays = load_file(file)
+        assert arrays["vectors"].nbytes + (arrays["steps"].nbytes if row_type == "int8" else 0) == 900 * bytes_a_row
+        manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+        assert manifest.get("rows", "float32") == row_type
+        assert ("rows" in manifest) == (row_type != "float32")  # folders of before say nothing, and are float32
+
+
+@given(
+    rows=st.lists(st.lists(st.floats(-1e4, 1e4, width=32), min_size=3, max_size=3), min_size=1, max_size=8).map(
+        lambda rows: np.array(rows, dtype=np.float32)
+    ),
+    row_type=st.sampled_from(["float32", "float16", "int8"]),
+)
+@settings(max_examples=200, deadline=None, database=None)
+def test_rows_change_once_and_by_half_a_step_at_most(rows: np.ndarray, row_type: str) -> None:
+    once = StoredRows(rows).as_type(row_type).exact()
+    again = StoredRows(once).as_type(row_type).exact()
+    assert np.array_equal(once, again)
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    half_a_step = {"float32": 0, "float16": 2.0**-11, "int8": 0.5 / 127 * (1 + 2.0**-15)}[row_type]
+    assert (np.abs(once - rows) <= half_a_step * largest * (1 + 1e-6) + 2.0**-25).all()
+
+
+def test_row_types_that_do_not_fit_are_refused(encoder: FakeEncoder, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="rows must be 'float32', 'float16' or 'int8', got 'int4'"):
+        ExactIndex(encoder, rows="int4")
+    ExactIndex(encoder, tmp_path / "whole").add(TALES)
+    with pytest.raises(ValueError, match=r"keeps its rows as float32, and rows='int8' was asked for: leave rows out"):
+        ExactIndex(encoder, tmp_path / "whole", rows="int8")
+    ExactIndex(encoder, tmp_path / "small", rows="int8").add(TALES)
+    with pytest.raises(ValueError, match=r"keeps its rows as int8, and rows='float32' was asked for"):
+        ExactIndex(encoder, tmp_path / "small", rows="float32")
+    with pytest.raises(ValueError, match=r"a row holds 7e\+04, and float16 ends at 65504; take rows='float32'"):
+        ExactIndex(RandomEncoder(dim=1, rows=1, scale=70_000.0), rows="float16").add([Chunk("a", "1")])
+
+
+def test_a_flipped_bit_of_a_step_is_found_when_the_folder_is_opened(encoder: FakeEncoder, tmp_path: Path) -> None:
+    ExactIndex(encoder, tmp_path / "index", rows="int8").add(TALES)
+    (file,) = (tmp_path / "index").glob("segment-*.safetensors")
+    content = bytearray(file.read_bytes())
+    step = load_file(file)["steps"][:1].tobytes()
+    content[content.index(step, content.index(b'"steps"') + 2000)] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged: its content is not what was written"):
+        ExactIndex(encoder, tmp_path / "index")
+
+
 # Segments
 
 
@@ -331,9 +434,9 @@ def test_the_folder_is_safetensors_and_json(encoder: FakeEncoder, tmp_path: Path
 def test_vectors_are_mapped_not_read(encoder: FakeEncoder, tmp_path: Path) -> None:
     ExactIndex(encoder, tmp_path / "index").add(TALES)
     index = ExactIndex.open(tmp_path / "index", encoder)
-    assert not index._parts[0].segment.stored.flags.owndata
-    assert not index._parts[0].segment.stored.flags.writeable
-    assert index._parts[0].segment.stored.ctypes.data % 64 == 0
+    assert not index._parts[0].segment.stored.values.flags.owndata
+    assert not index._parts[0].segment.stored.values.flags.writeable
+    assert index._parts[0].segment.stored.values.ctypes.data % 64 == 0
 
 
 def test_nothing_is_made_before_the_first_write(encoder: FakeEncoder, tmp_path: Path) -> None:

@@ -118,9 +118,9 @@ class Folder:
             parts.append(LiveSegment(segment, bits.astype(bool), file))
         return tuple(parts)
 
-    def write(self, draft: Draft) -> LiveSegment:
+    def write(self, draft: Draft, row_type: str) -> LiveSegment:
         """Put a new segment on disk; it does not count until a manifest names it."""
-        file = write_segment(draft, self.path / f"segment-{secrets.token_hex(8)}.safetensors")
+        file = write_segment(draft, self.path / f"segment-{secrets.token_hex(8)}.safetensors", row_type)
         segment = open_segment(self.path, file, trusted=True)
         return LiveSegment(segment, np.zeros(len(segment), dtype=bool), file)
 

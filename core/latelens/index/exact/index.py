@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from latelens.index.exact.merging import grouped, next_merge
 from latelens.index.exact.scoring import Chosen, RoundedSegments, best_of, candidates
 from latelens.index.exact.segment_file import damaged
 from latelens.index.exact.segments import Draft, draft_of, in_memory
+from latelens.index.exact.stored_rows import ROW_TYPES, RowType
 from latelens.index.filters import Condition, matches
 from latelens.index.protocol import Chunk, EncodedChunk, Hit
 from latelens.index.token_index import TokenIndex, check_manifest, digest, manifest_of, refuse_changed
 from latelens.paths import checked_folder
+from latelens.refusals import check_one_of
 
 _KIND = "exact"
 # Queries to score at a time: bounds the memory that scores take.
@@ -51,15 +54,29 @@ class ExactIndex(TokenIndex):
         From `load_encoder`; a folder can be opened only with the encoder that filled it.
     path
         The folder, made at the first write; None keeps everything in memory.
+    rows
+        How rows are kept: "float32", or at half the size as "float16", or at a little more than a quarter as "int8",
+        each row with a step of its own. Scores, evidence and `rows` are then exactly those of the kept rows, and no
+        longer those of the encoder's. None keeps what the folder has, and "float32" otherwise.
 
     Raises
     ------
     ValueError
-        If the folder holds another kind of index, another encoder's vectors, or is damaged.
+        If the folder holds another kind of index, another encoder's vectors, rows of another type, or is damaged.
     """
 
-    def __init__(self, encoder: Encoder, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        rows: RowType | None = None,
+    ) -> None:
         super().__init__(encoder)
+        if rows is not None:
+            check_one_of("rows", rows, ROW_TYPES)
+        self._asked_rows = rows
+        self.row_type: str = rows or "float32"
         self.path = None if path is None else _folder_named(path)
         self._folder = None if self.path is None else Folder(self.path)
         self._writer = threading.RLock()  # held through a whole write
@@ -83,10 +100,10 @@ class ExactIndex(TokenIndex):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled or copied, a folder is opened again, and what is in memory goes along with its rows."""
         if self.path is not None:
-            return ExactIndex, (self.encoder, self.path)
+            return partial(ExactIndex, rows=self._asked_rows), (self.encoder, self.path)
         chunks = list(self.chunks())
         rows = self.rows([chunk.id for chunk in chunks])
-        return _in_memory, (self.encoder, list(zip(chunks, rows, strict=True)))
+        return _in_memory, (self.encoder, list(zip(chunks, rows, strict=True)), self.row_type)
 
     def __repr__(self) -> str:
         path = None if self.path is None else str(self.path)
@@ -110,8 +127,10 @@ class ExactIndex(TokenIndex):
         folder, parts = Folder(_folder_named(path)), self._current()
         with folder.locked():
             self._start(folder)
-            written = [folder.write(drafted(group)) for group in grouped([part for part in parts if part.count])]
-            folder.replace(manifest_of(self.encoder, _KIND), written)
+            written = [
+                folder.write(drafted(group), self.row_type) for group in grouped([part for part in parts if part.count])
+            ]
+            folder.replace(self._head(), written)
             folder.sweep(written)
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -215,6 +234,7 @@ class ExactIndex(TokenIndex):
                     raise damaged(self._folder.path / "manifest.json", "it has disappeared")
                 found = self._folder.read(manifest)
                 check_manifest(found, self.encoder, _KIND, repr(str(self.path)))
+                self._check_rows(found)
                 try:
                     parts = self._folder.parts(found, self._parts)
                 except FileNotFoundError as error:
@@ -222,6 +242,21 @@ class ExactIndex(TokenIndex):
                         raise damaged(Path(error.filename), "it is missing") from error
                     continue  # a writer has merged and swept meanwhile
                 self._manifest, self._parts, self._places = manifest, parts, None
+
+    def _head(self) -> dict[str, Any]:
+        """What the manifest says beside the segments."""
+        head = manifest_of(self.encoder, _KIND)
+        return head if self.row_type == "float32" else {**head, "rows": self.row_type}
+
+    def _check_rows(self, manifest: Mapping[str, Any]) -> None:
+        """Keep rows as the folder does, or refuse it."""
+        kept = str(manifest.get("rows", "float32"))
+        if self._asked_rows not in (None, kept):
+            raise ValueError(
+                f"{str(self.path)!r} keeps its rows as {kept}, and rows={self._asked_rows!r} was asked for: leave rows "
+                "out, or fill a new folder"
+            )
+        self.row_type = kept
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -239,14 +274,14 @@ class ExactIndex(TokenIndex):
         """See to a manifest before there is any segment: segments without one are then known to be damaged."""
         manifest = folder.manifest()
         if manifest is None:
-            folder.replace(manifest_of(self.encoder, _KIND), [])
+            folder.replace(self._head(), [])
         else:
             check_manifest(folder.read(manifest), self.encoder, _KIND, repr(str(folder.path)))
 
     def _store(self, draft: Draft) -> LiveSegment:
         if self._folder is not None:
-            return self._folder.write(draft)
-        segment = in_memory(draft)
+            return self._folder.write(draft, self.row_type)
+        segment = in_memory(draft, self.row_type)
         return LiveSegment(segment, np.zeros(len(segment), dtype=bool))
 
     def _commit(self, parts: Sequence[LiveSegment]) -> None:
@@ -254,7 +289,7 @@ class ExactIndex(TokenIndex):
         parts = tuple(part for part in parts if part.count)
         with self._state:
             if self._folder is not None:
-                self._manifest = self._folder.replace(manifest_of(self.encoder, _KIND), parts)
+                self._manifest = self._folder.replace(self._head(), parts)
             self._parts = parts
 
     def _tidy(self) -> None:
@@ -304,9 +339,9 @@ def _folder_named(path: str | os.PathLike[str]) -> Path:
     return checked_folder(path, none="keeps the index in memory")
 
 
-def _in_memory(encoder: Encoder, held: Sequence[tuple[Chunk, TokenEmbeddings]]) -> ExactIndex:
+def _in_memory(encoder: Encoder, held: Sequence[tuple[Chunk, TokenEmbeddings]], rows: RowType) -> ExactIndex:
     """Called by pickle."""
-    index = ExactIndex(encoder)
+    index = ExactIndex(encoder, rows=rows)
     fingerprint = encoder.fingerprint if held else ""
     index.add(
         EncodedChunk(chunk.id, chunk.text, chunk.metadata, chunk.document_id, rows=rows, fingerprint=fingerprint)

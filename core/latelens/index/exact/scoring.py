@@ -45,14 +45,15 @@ class RoundedSegments:
         try:
             asked = self._asked[segment] = self._asked.get(segment, 0) + queries
             if segment not in self._kept and asked >= _ASKED and self._has_room(segment):
-                self._kept[segment] = rounded(segment.vectors, segment.norm)
+                self._kept[segment] = rounded(segment.checked, segment.norm)
             return self._kept.get(segment)
         finally:
             self._lock.release()
 
     def _has_room(self, segment: Segment) -> bool:
         taken = sum(rows.values.nbytes for rows in self._kept.values() if rows is not None)
-        return taken + segment.stored.nbytes // 2 <= _MOST_BYTES
+        rows, dim = segment.stored.shape
+        return taken + 2 * rows * dim <= _MOST_BYTES
 
 
 def candidates(
@@ -85,7 +86,7 @@ def scores_of(queries: Sequence[TokenEmbeddings], segment: Segment, positions: N
         start, end = int(chosen[0]), int(chosen[-1]) + 1
         if end - start <= 2 * len(chosen):  # in place with what lies between, which costs less than a copy
             offsets = segment.offsets[start : end + 1]
-            packed = PackedEmbeddings(segment.vectors[offsets[0] : offsets[-1]], offsets - offsets[0])
+            packed = PackedEmbeddings(segment.checked[offsets[0] : offsets[-1]], offsets - offsets[0])
             chosen = chosen - start
         else:
             packed = pack([segment.rows(i) for i in chosen.tolist()])

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.index.exact.segments import COLUMNS, Column, Draft, Segment, offsets_of
+from latelens.index.exact.stored_rows import StoredRows, in_types
 from latelens.index.scoring import longest
 
-_DTYPES = {"I64": np.int64, "F32": np.float32, "U8": np.uint8}
+_DTYPES = {"I64": np.int64, "F32": np.float32, "F16": np.float16, "I8": np.int8, "U8": np.uint8}
+_NAMES = {"float32": "F32", "float16": "F16", "int8": "I8"}
 # Where the vectors begin in the file: a cache line, which the matrix product likes.
 _ALIGNMENT = 64
 
@@ -44,21 +46,24 @@ class SegmentFile:
     norm: float
 
 
-def write_segment(draft: Draft, file: Path) -> SegmentFile:
+def write_segment(draft: Draft, file: Path, row_type: str) -> SegmentFile:
     """Write a new file and put it on disk; memory stays bounded however many vectors the draft points to."""
     labels, vectors, norm = _digest(), _digest(), 0.0
+    steps: list[bytes] = []
     with file.open("xb") as out:
 
         def put(digest: Any, payload: Any) -> None:
             digest.update(payload)
             out.write(payload)
 
-        put(labels, _header(draft))
-        for offsets in (offsets_of(draft.vectors), *(offsets_of(parts) for parts in draft.columns.values())):
+        put(labels, _header(draft, row_type))
+        for offsets in (offsets_of(draft.rows), *(offsets_of(parts) for parts in draft.columns.values())):
             put(labels, offsets.tobytes())
-        for rows in draft.vectors:
-            put(vectors, np.ascontiguousarray(rows).data)
-            norm = max(norm, longest(rows))
+        for rows in in_types(draft.rows, row_type):
+            put(vectors, np.ascontiguousarray(rows.values).data)
+            steps += [] if rows.steps is None else [rows.steps.tobytes()]
+            norm = max(norm, longest(rows.exact()))
+        put(labels, b"".join(steps))
         for parts in draft.columns.values():
             put(labels, b"".join(parts))
         put(labels, _ids_json(draft))
@@ -91,7 +96,8 @@ def open_segment(folder: Path, file: SegmentFile, *, trusted: bool = False) -> S
 
     columns = {name: Column(arrays[name], arrays[f"{name}_offsets"]) for name in COLUMNS}
     ids = tuple(json.loads(arrays["ids"].tobytes()))
-    return Segment(ids, arrays["offsets"], columns, arrays["vectors"], file.norm, check)
+    rows = StoredRows(arrays["vectors"], arrays.get("steps"))
+    return Segment(ids, arrays["offsets"], columns, rows, file.norm, check)
 
 
 def damaged(file: Path, reason: str) -> ValueError:
@@ -122,13 +128,15 @@ def _compare(file: Path, parts: Iterable[memoryview], expected: str) -> None:
         raise damaged(file, "its content is not what was written")
 
 
-def _header(draft: Draft) -> bytes:
+def _header(draft: Draft, row_type: str) -> bytes:
     """The safetensors header, padded so that the vectors begin at a multiple of `_ALIGNMENT`."""
-    chunks, rows = len(draft.ids), sum(len(vectors) for vectors in draft.vectors)
+    chunks, rows = len(draft.ids), sum(map(len, draft.rows))
     shapes: dict[str, tuple[str, list[int]]] = {"offsets": ("I64", [chunks + 1])}
     shapes |= {f"{name}_offsets": ("I64", [chunks + 1]) for name in draft.columns}
     integers = 8 * (chunks + 1) * len(shapes)
-    shapes["vectors"] = ("F32", [rows, draft.vectors[0].shape[1]])
+    shapes["vectors"] = (_NAMES[row_type], [rows, draft.rows[0].shape[1]])
+    if row_type == "int8":
+        shapes["steps"] = ("F32", [rows])
     shapes |= {name: ("U8", [sum(map(len, parts))]) for name, parts in draft.columns.items()}
     shapes["ids"] = ("U8", [len(_ids_json(draft))])
     header, begin = {}, 0

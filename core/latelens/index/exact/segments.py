@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
+from latelens.index.exact.stored_rows import StoredRows, in_types, joined
 from latelens.index.protocol import Chunk, fields_of
 from latelens.index.scoring import longest
 from latelens.serialize import from_bytes, to_bytes
 
+# Rows to make float32 of at a time.
+_SLAB = 1 << 16
 COLUMNS = ("labels", "texts", "metadata", "documents")
 
 
@@ -52,7 +55,7 @@ class Segment:
         ``labels`` (tokens, spans and kinds, by `serialize`), ``texts`` (UTF-8), ``metadata`` (JSON) and ``documents``
         (`Chunk.document_id`, empty where there is none).
     stored
-        (rows, dim) float32, unchecked: `vectors` are these once they have been found whole.
+        All rows end to end, unchecked: `checked` are these once they have been found whole.
     norm
         Length of the longest row: bounds how far rounding can move a similarity.
     check
@@ -62,7 +65,7 @@ class Segment:
     ids: tuple[str, ...]
     offsets: NDArray[np.int64]
     columns: Mapping[str, Column]
-    stored: NDArray[np.float32]
+    stored: StoredRows
     norm: float
     check: Callable[[], None]
 
@@ -70,8 +73,8 @@ class Segment:
         return len(self.ids)
 
     @cached_property
-    def vectors(self) -> NDArray[np.float32]:
-        """All rows end to end, (rows, dim) float32."""
+    def checked(self) -> StoredRows:
+        """All rows end to end."""
         self.check()
         return self.stored
 
@@ -88,7 +91,7 @@ class Segment:
 
     def rows(self, i: int) -> NDArray[np.float32]:
         """Rows of chunk `i`, (n, dim) float32."""
-        return self.vectors[self.offsets[i] : self.offsets[i + 1]]
+        return self.checked[self.offsets[i] : self.offsets[i + 1]]
 
     def chunk(self, i: int) -> Chunk:
         """Chunk `i` as it was given."""
@@ -102,17 +105,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class Draft:
-    """What a new segment will hold; the vectors are (n, dim) float32 for each chunk, wherever they lie now."""
+    """What a new segment will hold; the rows are those of each chunk, of whatever type and wherever they lie now."""
 
     ids: list[str] = field(default_factory=list)
-    vectors: list[NDArray[np.float32]] = field(default_factory=list)
+    rows: list[StoredRows] = field(default_factory=list)
     columns: dict[str, list[bytes]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
 
     def take(self, segment: Segment, positions: Iterable[int]) -> None:
         """Add chunks of a segment."""
         for i in positions:
             self.ids.append(segment.ids[i])
-            self.vectors.append(segment.rows(i))
+            self.rows.append(segment.checked.part(slice(segment.offsets[i], segment.offsets[i + 1])))
             for name, column in self.columns.items():
                 column.append(segment.columns[name][i])
 
@@ -122,7 +125,7 @@ def draft_of(chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings]) -> Draft:
     draft = Draft()
     for chunk, encoded in zip(chunks, rows, strict=True):
         draft.ids.append(chunk.id)
-        draft.vectors.append(encoded.vectors)
+        draft.rows.append(StoredRows(encoded.vectors))
         draft.columns["labels"].append(to_bytes(encoded, vectors=False))
         draft.columns["texts"].append(chunk.text.encode())
         draft.columns["metadata"].append(chunk.metadata_json().encode())
@@ -130,16 +133,20 @@ def draft_of(chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings]) -> Draft:
     return draft
 
 
-def in_memory(draft: Draft) -> Segment:
-    """A segment of arrays; copies the vectors."""
+def in_memory(draft: Draft, row_type: str) -> Segment:
+    """A segment of arrays; copies the rows."""
     columns = {
         name: Column(np.frombuffer(b"".join(parts), dtype=np.uint8), offsets_of(parts))
         for name, parts in draft.columns.items()
     }
-    vectors = np.concatenate(draft.vectors)
-    vectors.flags.writeable = False
-    norm = max(map(longest, draft.vectors))
-    return Segment(tuple(draft.ids), offsets_of(draft.vectors), columns, vectors, norm, check=lambda: None)
+    rows = joined(in_types(draft.rows, row_type))
+    rows.values.flags.writeable = False
+    norm = max(longest(part) for part in _slabs(rows))
+    return Segment(tuple(draft.ids), offsets_of(draft.rows), columns, rows, norm, check=lambda: None)
+
+
+def _slabs(rows: StoredRows) -> Iterator[NDArray[np.float32]]:
+    return (rows[first : first + _SLAB] for first in range(0, len(rows), _SLAB))
 
 
 def offsets_of(parts: Sequence[Any]) -> NDArray[np.int64]:
