@@ -104,7 +104,11 @@ CALLS = [
         {"id": always("a"), "text": always(TEXT), "rows": rows, "fingerprint": always("f")},
     ),
     Call("Candidate", Candidate, {"chunk": lambda: Chunk("a", "a"), "score": always(1.0)}),
-    Call("ExactIndex", lambda **given: ExactIndex(**given), {"encoder": encoder, "path": always(None)}),
+    Call(
+        "ExactIndex",
+        lambda **given: ExactIndex(**given),
+        {"encoder": encoder, "path": always(None), "rows": always(None)},
+    ),
     *(
         Call(
             f"ExactIndex.{name}",
