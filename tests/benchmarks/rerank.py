@@ -115,12 +115,13 @@ def main() -> int:
             "bare product (blocks of 4,096 rows)",
         )
     for count in arguments.chunks:
-        warm(encoder, texts[:count], question, repetitions)
+        times = warm(encoder, texts[:count], question, repetitions)
+        table(f"Warm rerank of {count} chunks, the question encoded anew", times, "explain='off'")
     cold(encoder, texts[: min(arguments.chunks)], question)
     return 0
 
 
-def warm(encoder, texts, question, repetitions) -> None:
+def warm(encoder, texts, question, repetitions) -> dict[str, float]:
     cache = EmbeddingCache(max_bytes=4 * 2**30)
     # A new question each time, as users ask: its encoding is part of a warm rerank.
     questions = iter(f"{question} {i}" for i in range(10_000))
@@ -134,9 +135,7 @@ def warm(encoder, texts, question, repetitions) -> None:
         "explain='evidence', top_n=10": run("evidence", 10),
         "explain='evidence', all chunks": run("evidence", None),
     }
-    table(
-        f"Warm rerank of {len(texts)} chunks, the question encoded anew", medians(paths, repetitions), "explain='off'"
-    )
+    return medians(paths, repetitions)
 
 
 def plain_encode(encoder, texts, batch_size) -> object:
