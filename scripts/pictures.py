@@ -1,11 +1,13 @@
-"""Make the README's pictures: ``python scripts/pictures.py`` writes them to docs/pictures.
+"""Make the pictures of the documents: ``python scripts/pictures.py`` writes them to docs/pictures.
 
-They show what the code draws for the texts below, with the packaged model. HTML is photographed by Chromium.
+They show what the code draws for the texts below, with the packaged model; the page image is the cookbook's, with the
+planted model that it explains. HTML is photographed by Chromium.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -13,18 +15,21 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageChops
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from latelens import Encoder, Source, attribute, load_encoder, rerank
+from latelens import Encoder, Source, attribute, load_encoder, rerank, rerank_pages
+from latelens.pages import open_pages
 from latelens.render.html.answer import answer_report
 from latelens.render.html.ranking import report
 from latelens.render.plot import plot_similarity
 
-PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES, PAGES = ROOT / "docs" / "pictures", ROOT / "cookbook" / "19_pages_as_images.ipynb"
 QUESTION = "How much do I pay for my toddler?"
 MUSEUM = {
     "visit.txt": "The museum opens at ten. Guided tours start at noon. Dogs must wait outside.",
@@ -54,6 +59,7 @@ def main() -> None:
         _save(_answer(Path(folder), encoder), "answer.png")
         for name, text in MUSEUM.items():
             (Path(folder) / name).write_text(text + "\n", encoding="utf-8")
+        _save(_page_image(Path(folder)), "page_image.png")
         (PICTURES / "terminal.svg").write_text(_terminal(Path(folder), names), encoding="utf-8", newline="")
 
 
@@ -73,6 +79,21 @@ def _answer(folder: Path, encoder: Encoder) -> Image.Image:
     last = attribution.number_of(attribution.flagged[-1].citations[0])  # of the guided tours
     marks = re.findall(rf'id="(ll-\w+-m{last})"', page.read_text(encoding="utf-8"))
     return _photograph(page, marks[0])
+
+
+def _page_image(folder: Path) -> Image.Image:
+    """The report of a page image: the cookbook's page makes the PDF, then the model, in its first two cells."""
+    cells = json.loads(PAGES.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    names: dict[str, Any] = {}
+    before = Path.cwd()
+    os.chdir(folder)  # the cookbook writes and reads beside itself
+    try:
+        exec("\n".join(code[:2]), names)
+        ranked = rerank_pages("net revenue 2025", open_pages("report.pdf"), names["model"], top_n=1)
+        return _photograph(report(ranked).save(folder / "page.html"))
+    finally:
+        os.chdir(before)
 
 
 def _photograph(page: Path, anchor: str = "") -> Image.Image:

@@ -151,7 +151,7 @@ def test_a_word_shades_its_cells_in_a_browser_and_nothing_is_fetched(pages, tmp_
     path = report(rerank_pages("red green", pages, ColourEncoder(Grid(4, 5, width=1.25)))).save(tmp_path / "r.html")
     browser = Browser(tmp_path / "profile")
     try:
-        browser.call("Emulation.setDeviceMetricsOverride", width=1000, height=1400, deviceScaleFactor=1, mobile=False)
+        browser.call("Emulation.setDeviceMetricsOverride", width=1000, height=2400, deviceScaleFactor=1, mobile=False)
         browser.open(path)
         press = "[...document.querySelectorAll('.ll-onpages button')].find(b => b.textContent === '{}').click()"
         browser.run(press.format("red"))

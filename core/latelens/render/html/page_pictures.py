@@ -17,11 +17,10 @@ from latelens.render.html.escaping import escape
 # 1.2 million pixels of text are some 200 KB: eight of them a page that opens at once.
 _MAX_PIXELS = 1_200_000
 _DPI, _QUALITY = 110, 72
-# Dots an inch and quality, until a picture has no more characters than this. Pages of papers and manuals have 60,000 to
-# 130,000 at the first, pages of small print up to 210,000.
-_LADDER, _BUDGET = ((96, 35), (80, 20)), 130_000
-# What is cut out is shown so many times as large as its pixels.
-_CUT = 1.2
+# Pixels and quality, until a picture has no more characters than this. Pages of papers and manuals have 60,000 to
+# 130,000 at the first, pages of small print up to 210,000. 860,000 pixels are a letter at 96 dots an inch.
+_LADDER, _BUDGET = ((860_000, 35), (600_000, 20)), 130_000
+_SHARPEST = 144  # dots an inch
 # White space around what is cut out of a page, and above and below a strip, as a share of its width and height.
 _MARGIN_X, _MARGIN_Y, _STRIP = 0.03, 0.02, 0.1
 # Share of a page's height that a window shows at most.
@@ -46,22 +45,22 @@ class DrawnPage:
 
 def draw(page: Page) -> Any:
     """The page's picture, within its limit."""
-    return page.image(_fitting(page, _DPI))
+    return page.image(min(_DPI, _fitting(page, _MAX_PIXELS)))
 
 
 def drawn(page: Page) -> DrawnPage:
     """The page's picture as small as a page of small print must be, for three of them to make half a megabyte."""
-    for dpi, quality in _LADDER:
-        picture = page.image(_fitting(page, dpi))
+    for pixels, quality in _LADDER:
+        picture = page.image(min(_SHARPEST, _fitting(page, pixels)))
         address = _address(picture, *(("WEBP", quality) if _has_webp() else ("JPEG", quality + 20)))
         if len(address) <= _BUDGET:
             break
     return DrawnPage(picture.width, picture.height, address)
 
 
-def _fitting(page: Page, dpi: int) -> int:
-    fits = 72 * math.sqrt(_MAX_PIXELS / max(page.width * page.height, 1))
-    return max(1, min(dpi, int(fits)))
+def _fitting(page: Page, pixels: int) -> int:
+    """Dots an inch at which the page has so many pixels."""
+    return max(1, int(72 * math.sqrt(pixels / max(page.width * page.height, 1))))
 
 
 def marked(picture: DrawnPage, name: str, marks: str) -> str:
@@ -95,9 +94,13 @@ def cutting(picture: DrawnPage, page: Page, said: str, boxes: Sequence[Box], *, 
     left, top, right, bottom = around(boxes)
     wide = (left - _MARGIN_X, top - _MARGIN_Y, right + _MARGIN_X, bottom + _MARGIN_Y)
     x, y, end, foot = in_pixels(wide, picture.width, picture.height)
-    view = f'viewBox="{x} {y} {end - x} {foot - y}" width="{round(_CUT * (end - x))}"'
-    shown = f'<svg {view} role="img" aria-label="{escape(said)}"><use href="#{picture.id}"/></svg>'
-    return f"<figure>{shown}{caption(page, boxes, answers)}</figure>"
+    shown = (
+        f'<svg viewBox="{x} {y} {end - x} {foot - y}" role="img" aria-label="{escape(said)}">'
+        f'<use href="#{picture.id}"/></svg>'
+    )
+    # As wide as it is on the page, which is as wide as all figures together.
+    share = f"{100 * (end - x) / picture.width:.1f}%"
+    return f'<figure style="width:{share}">{shown}{caption(page, boxes, answers)}</figure>'
 
 
 def window(page: Page, drawn: str, said: str, boxes: Sequence[Box]) -> str:
