@@ -190,7 +190,7 @@ def _region(
 ) -> Region:
     every, words = patches.boxes(rows), None
     if page is not None and page.text:
-        lines = _lines_under(page, every)
+        lines = _lines_under(page, patches, rows)
         every, words = np.concatenate([every, page.boxes[lines]]), _text(page, lines)
     left, top = np.nanmin(every[:, :2], axis=0).tolist()
     right, bottom = np.nanmax(every[:, 2:], axis=0).tolist()
@@ -216,9 +216,9 @@ def _drop(explanation: Explanation, rows: NDArray[np.intp]) -> float:
     return math.fsum((best - without).tolist())
 
 
-def _lines_under(page: Page, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which characters stand on a line that has one in some boxes, or in the row of such a line: (characters,)."""
-    return np.isin(page.lines, row_of(page, np.unique(page.lines[characters_in(page, boxes.tolist())])))
+def _lines_under(page: Page, patches: PatchGrid, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which characters stand on a line that has one in some rows' cells, or in such a line's row: (characters,)."""
+    return np.isin(page.lines, row_of(page, np.unique(page.lines[characters_in(page, patches, rows)])))
 
 
 def _text(page: Page, characters: NDArray[np.bool_]) -> str:

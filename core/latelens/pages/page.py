@@ -117,6 +117,12 @@ class Page:
         spans = np.array([found.span() for found in _WORD.finditer(self.text)], dtype=np.intp).reshape(-1, 2)
         return spans[:, 0], spans[:, 1]
 
+    @cached_property
+    def middles(self) -> NDArray[np.float32]:
+        """Where the middle of each character is, across and down: (2, characters), NaN where there is no box."""
+        middles: NDArray[np.float32] = np.float32(0.5) * (self.boxes[:, :2] + self.boxes[:, 2:]).T
+        return middles
+
     def boxes_of(self, start: int, end: int) -> tuple[Box, ...]:
         """Boxes of a span of the text, one a line, as fractions of the page.
 
