@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import warnings
 from pathlib import Path
@@ -44,6 +45,9 @@ def test_every_backend_reads_random_texts_as_the_model_here_does(
         if campaign > 1:  # its short form is in test_onnx.py, where exports are made once
             encoder.export(tmp_path / "onnx")
             others["onnx"] = load_encoder(tmp_path / "onnx")
+            if importlib.util.find_spec("openvino"):
+                encoder.export(tmp_path / "openvino", engine="openvino")
+                others["openvino"] = load_encoder(tmp_path / "openvino")
         for task in ("encode_documents", "encode_queries"):
             wanted = getattr(encoder, task)(texts)
             for other in others.values():
