@@ -41,8 +41,7 @@ class Shards:
 
     def all(self, method: str, *arguments: Any, **named: Any) -> list[Any]:
         """What each shard answers to the same call."""
-        shared = [ray.put(argument) for argument in arguments]  # once for all
-        return self.some(method, {i: tuple(shared) for i in range(len(self))}, **named)
+        return self.some(method, dict.fromkeys(range(len(self)), arguments), **named)
 
     def some(self, method: str, arguments: Mapping[int, tuple[Any, ...]], **named: Any) -> list[Any]:
         """What some shards answer, each to its own call, in the order asked."""
