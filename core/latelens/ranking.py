@@ -99,6 +99,7 @@ def rerank_pages(
     top_n: int | None = None,
     explain: ExplainMode = "evidence",
     min_score: float | None = None,
+    min_relevance: float | None = None,
     max_regions: int = 3,
     cache: EmbeddingCache | None = None,
     show_progress: bool = False,
@@ -116,8 +117,8 @@ def rerank_pages(
         What `open_pages` gives, pictures of Pillow's, or paths or bytes of files with one page.
     encoder
         From `load_encoder`, of ColPali's family.
-    top_n, explain, min_score, cache, show_progress
-        As in `rerank`; ``explain="off"`` skips the regions.
+    top_n, explain, min_score, min_relevance, cache, show_progress
+        As in `rerank`; ``explain="off"`` skips the regions, and a relevance needs a calibration for pages.
     max_regions
         Regions for each page at most.
 
@@ -126,7 +127,7 @@ def rerank_pages(
     ValueError, TypeError
         If an argument is out of range or of the wrong type, or the encoder reads text alone.
     """
-    check_options(top_n=top_n, explain=explain, min_score=min_score)
+    check_options(top_n=top_n, explain=explain, min_score=min_score, min_relevance=min_relevance)
     if not isinstance(query, str):
         raise TypeError(f"query must be a str, got {described(query)}")
     check_pages(pages)
@@ -146,6 +147,7 @@ def rerank_pages(
         top_n=top_n,
         explain=explain,
         min_score=min_score,
+        min_relevance=min_relevance,
         max_spans=max_regions,
         pages=[as_page(page) for page in pages],
     )

@@ -32,6 +32,8 @@ class Calibration:
         since a long passage finds something for every word, and on that of the number of passages.
     fitted_on
         Data and number of queries, for those who ask what a number rests on.
+    pages
+        Whether it was fitted on page images: it then says nothing of texts, and one of texts nothing of page images.
     """
 
     model: str
@@ -40,6 +42,7 @@ class Calibration:
     intercept: float
     fitted_on: str
     passages: float = 0.0
+    pages: bool = False
 
     def probability(self, strength: Number, length: Number, passages: Number | float = 0.0) -> Number:
         """Probability of an answer, 0..1, where a right document and its best rival are as likely.
@@ -94,7 +97,10 @@ def _parse(text: str, where: str) -> Calibration:
         passages = float(saved.get("passages", 0))  # files of before are of short texts
         if not all(map(math.isfinite, (strength, length, intercept, passages))):
             raise ValueError("a number is not finite")
-        return Calibration(str(saved["model"]), strength, length, intercept, str(saved["fitted_on"]), passages)
+        of_pages = saved.get("pages", False) is True
+        return Calibration(
+            str(saved["model"]), strength, length, intercept, str(saved["fitted_on"]), passages, of_pages
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{where} is no calibration ({error!r}); make one with `python -m latelens.evaluation.calibrate`"

@@ -3,6 +3,8 @@
 FOLDER holds ``corpus.jsonl`` and ``queries.jsonl`` of ``{"id", "text"}`` and ``qrels.tsv`` of query id, document id
 and relevance. For each query the best right document counts as an answer, the best other document as none. Half of
 the queries (sha1 of their id from 0 to 7) are fitted on; the other half, and any ``--test FOLDER``, are measured.
+
+For a model that reads images of pages, a line of ``corpus.jsonl`` is ``{"id", "image"}``: a file beside it.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ from numpy.typing import NDArray
 
 from latelens.encoders import Encoder, load_encoder
 from latelens.encoders.calibration import Calibration
+from latelens.encoders.protocol import page_encoder, reads_pages
 from latelens.evaluation.data import Question, read_questions, read_slabs
 from latelens.evaluation.measures import auroc, expected_calibration_error
 from latelens.explanation.matches import Explanation, explain
 from latelens.explanation.relevance import best_passage
 from latelens.maxsim import maxsim, pack
 
-_SLAB = 1024
+_SLAB, _PAGES = 1024, 64  # texts or pages at a time
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,14 @@ def _best_of_each(
     """For each question its best right document, under True, and its best other one; the corpus is read once."""
     asked = encoder.encode_queries([question.text for question in questions])
     best: list[dict[bool, Explanation]] = [{} for _ in questions]
-    for documents in read_slabs(folder / "corpus.jsonl", _SLAB):
-        encoded = encoder.encode_documents([text for _, text in documents], show_progress=show_progress)
+    pages = reads_pages(encoder)
+    for documents in read_slabs(folder / "corpus.jsonl", *((_PAGES, "image") if pages else (_SLAB, "text"))):
+        contents = [content for _, content in documents]
+        if pages:
+            images = [folder / image for image in contents]
+            encoded = page_encoder(encoder).encode_pages(images, show_progress=show_progress)
+        else:
+            encoded = encoder.encode_documents(contents, show_progress=show_progress)
         packed = pack([document.vectors for document in encoded])
         for question, query, kept in zip(questions, asked, best, strict=True):
             right = np.array([name in question.answers for name, _ in documents])
@@ -86,8 +95,8 @@ def _examples(best: Sequence[dict[bool, Explanation]]) -> Examples:
     )
 
 
-def fit(examples: Examples, *, model: str, fitted_on: str) -> Calibration:
-    """Logistic regression of the labels.
+def fit(examples: Examples, *, model: str, fitted_on: str, pages: bool = False) -> Calibration:
+    """Logistic regression of the labels; `pages` says that they are of page images.
 
     Raises
     ------
@@ -102,7 +111,7 @@ def fit(examples: Examples, *, model: str, fitted_on: str) -> Calibration:
     found = LogisticRegression(C=10.0, max_iter=1000).fit(features, examples.labels)
     # Where all documents are one passage long, nothing is learned of more, and the coefficient stays 0.
     strength, length, passages = (round(float(each), 4) for each in found.coef_[0])
-    return Calibration(model, strength, length, round(float(found.intercept_[0]), 4), fitted_on, passages)
+    return Calibration(model, strength, length, round(float(found.intercept_[0]), 4), fitted_on, passages, pages)
 
 
 def measure(calibration: Calibration, examples: Examples) -> dict[str, float]:
@@ -152,7 +161,7 @@ def _run(options: argparse.Namespace) -> tuple[Calibration, list[tuple[str, int,
     sets = [("fitted on", _examples(best[: len(fitted)])), ("held out", _examples(best[len(fitted) :]))]
     examples = sets[0][1]
     source = f"{len(examples.labels) // 2} queries of {options.folder.resolve().parent.name}/{options.folder.name}"
-    calibration = fit(examples, model=options.model, fitted_on=source)
+    calibration = fit(examples, model=options.model, fitted_on=source, pages=reads_pages(encoder))
     for folder in options.test:
         asked = read_questions(folder)[: options.limit]
         sets.append((str(folder), find_examples(encoder, folder, asked, show_progress=progress)))

@@ -48,11 +48,23 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield _object(line, path, number)
 
 
-def read_slabs(path: Path, size: int) -> Iterator[list[tuple[str, str]]]:
-    """Ids and texts of a corpus, at most `size` at a time: a large one never lies in memory whole."""
-    documents = ((line["id"], line["text"]) for line in read_lines(path))
+def read_slabs(path: Path, size: int, key: str = "text") -> Iterator[list[tuple[str, str]]]:
+    """Ids and texts of a corpus, at most `size` at a time: a large one never lies in memory whole.
+
+    Raises
+    ------
+    ValueError
+        Naming a document that has no such key.
+    """
+    documents = ((line["id"], _named(line, key, path)) for line in read_lines(path))
     while slab := list(islice(documents, size)):
         yield slab
+
+
+def _named(line: dict[str, Any], key: str, path: Path) -> str:
+    if not isinstance(line.get(key), str):
+        raise ValueError(f"{path}: document {line['id']!r} has no {key!r}")
+    return str(line[key])
 
 
 def read_judgements(path: Path) -> dict[str, dict[str, float]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from latelens.encoders.calibration import Calibration
 from latelens.explanation.matches import Explanation
+from latelens.explanation.words import query_words
 
 # Rows of a passage. Words find something anywhere in 5,000 rows, which says little of any place among them.
 _PASSAGE = 250
@@ -29,8 +30,12 @@ class BestPassage(NamedTuple):
 def best_passage(explanation: Explanation) -> BestPassage:
     """Cut the rows of a document into passages of about 250 and take the one with the largest strength.
 
-    A document of up to 375 rows is one passage.
+    A document of up to 375 rows is one passage, and so is a page image, of which the rows of its patches count.
     """
+    if (page := explanation.document.page) is not None:
+        seen = explanation.similarity[:, page.cells >= 0]
+        words = explanation.strengths_of(seen.max(axis=1)[:, None])[:, 0]
+        return BestPassage(float(query_words(explanation.query).weights @ words), math.log(seen.shape[1]), 0.0)
     rows = len(explanation.document)
     count = max(1, round(rows / _PASSAGE))
     if count == 1:  # nearly every chunk
@@ -44,15 +49,13 @@ def best_passage(explanation: Explanation) -> BestPassage:
 def relevance(explanation: Explanation, calibration: Calibration | None) -> float | None:
     """Probability that the best passage of the document answers the query; 0 where either has no visible text.
 
-    None without a calibration, for a page image, since calibrations are fitted on texts, and where the model cannot
-    read the query or the document.
+    None without a calibration, for a page image with one of texts and for a text with one of pages, and where the model
+    cannot read the query or the document.
     """
     document = explanation.document
-    if calibration is None:
+    if calibration is None or calibration.pages != document.is_page_image:
         return None
-    if not len(document.content_rows()):
-        return None if document.is_page_image else 0.0
-    if not len(explanation.word_strengths):
+    if not len(explanation.word_strengths) or not (document.is_page_image or len(document.content_rows())):
         return 0.0
     if not explanation.readable:
         return None

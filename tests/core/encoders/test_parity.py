@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import warnings
 from functools import cache
 from pathlib import Path
@@ -156,6 +157,35 @@ def test_both_backends_give_the_same_scores_and_evidence(family):
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
 def test_a_cache_of_one_backend_does_not_answer_for_the_other(family):
     assert there(family)[0]["fingerprint"] != encoder(family).fingerprint
+
+
+RANDOM = 20  # texts of each family; 50 times as many, with --campaign=50, are 5,000
+
+
+@needs_pylate
+@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+def test_pylate_writes_what_it_gives_for_random_texts(family, campaign):
+    chance = random.Random(f"parity {family}")
+    # Stripped: what stands at the ends of a text is a known difference, below.
+    texts = [tiny_models.random_text(chance, chance.randint(0, 60)).strip() for _ in range(RANDOM * campaign)]
+    rows = [row for some in encode(family, texts, texts) for row in some]
+    arrays = {f"row{i}": row.vectors for i, row in enumerate(rows)}
+    np.savez(folder(family) / "random.npz", **arrays)
+    (folder(family) / "random.json").write_text(json.dumps([written(row) for row in rows]))
+
+
+@needs_multi_vector
+@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+def test_both_backends_read_random_texts_alike(family, record_property):
+    rows, arrays = json.loads((folder(family) / "random.json").read_text()), np.load(folder(family) / "random.npz")
+    texts = [row["text"] for row in rows[: len(rows) // 2]]
+    assert len(texts) >= RANDOM
+    for i, (own, other) in enumerate(
+        zip((row for some in encode(family, texts, texts) for row in some), rows, strict=True)
+    ):
+        assert written(own) == other, own.text[:60]
+        np.testing.assert_allclose(own.vectors, arrays[f"row{i}"], atol=1e-5)
+    record_property("texts", len(texts))
 
 
 # --- the known differences ---
