@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from layers import States
+from layers import StateBatch, States
 from passages import Examples
 from torch.nn.functional import normalize
 
-from latelens.adapt.losses import TrainingBatch
 from latelens.adapt.sampling import Sampler, Share, pad
-
-
-@dataclass(frozen=True)
-class StateBatch(TrainingBatch):
-    """A batch with the states of the frozen layers, (questions or passages, longest, dim) float32."""
-
-    query_states: torch.Tensor
-    passage_states: torch.Tensor
 
 
 def sampler(examples: Examples, wanted: Mapping[str, int], *, run: int, questions: int, seed: int) -> Sampler:

@@ -16,8 +16,8 @@ from typing import Any
 
 import tomllib
 import torch
-from batches import StateBatch, batch_of
-from layers import States, UpperLayers, load_base
+from batches import batch_of
+from layers import StateBatch, States, UpperLayers, load_base
 from passages import Examples
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import normalize

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from latelens.adapt.lora import Lora, linear_layers
+from latelens.adapt.losses import TrainingBatch
 from latelens.adapt.sampling import pad
-
-if TYPE_CHECKING:
-    from batches import StateBatch
 
 _BATCH = 32
 
@@ -43,6 +41,14 @@ class States:
         """Both states of one text, (tokens, dim) each."""
         here = slice(self.offsets[i], self.offsets[i + 1])
         return self.lower[here], self.last[here]
+
+
+@dataclass(frozen=True)
+class StateBatch(TrainingBatch):
+    """A batch with the states of the frozen layers, (questions or passages, longest, dim) float32."""
+
+    query_states: torch.Tensor
+    passage_states: torch.Tensor
 
 
 def load_base(path: Path) -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from statistics import fmean
 
 import torch
-from batches import StateBatch, batch_of
-from layers import States
+from batches import batch_of
+from layers import StateBatch, States
 from passages import Examples
 
 from latelens.adapt.losses import mean_maxsim, sentence_loss, sentence_scores, similarities
