@@ -159,3 +159,9 @@ def test_wrong_arguments_are_refused(encoder: FakeEncoder, tmp_path: Path) -> No
         ShardedIndex(encoder, tmp_path, 0)
     with pytest.raises((TypeError, ValueError), match="timeout must be"):
         ShardedIndex(encoder, tmp_path, 1, timeout="long")  # type: ignore[arg-type]
+    with pytest.raises(
+        TypeError, match="open must be a function of an encoder and a folder, such as ExactIndex, got str"
+    ):
+        ShardedIndex(encoder, tmp_path, 1, open="exact")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="options must be a dict of Ray's options for an actor, or None, got int: 3"):
+        ShardedIndex(encoder, tmp_path, 1, options=3)  # type: ignore[arg-type]

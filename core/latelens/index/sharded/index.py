@@ -20,7 +20,7 @@ from latelens.index.sharded.shards import Shards
 from latelens.index.sharded.worker import KnownEncoder, Open
 from latelens.index.token_index import TokenIndex, check_manifest, manifest_of, ranked
 from latelens.paths import checked_folder
-from latelens.refusals import check_number
+from latelens.refusals import check_is, check_number, described
 
 _KIND = "sharded"
 
@@ -72,6 +72,11 @@ class ShardedIndex(TokenIndex):
     ) -> None:
         super().__init__(encoder)
         check_number("timeout", timeout, 0, none="")
+        if not callable(open):
+            raise TypeError(
+                f"open must be a function of an encoder and a folder, such as ExactIndex, got {described(open)}"
+            )
+        check_is("options", options, (Mapping, type(None)), "a dict of Ray's options for an actor, or None")
         self.path = checked_folder(folder).resolve()
         known = self._known()
         count = _count(shards, known, self.path)
