@@ -70,7 +70,7 @@ def test_the_options_of_a_model_reach_it_and_wrong_ones_are_refused(embeddings: 
 
 
 def test_a_store_made_of_texts_takes_the_options_of_its_model() -> None:
-    with pytest.raises(ValueError, match="engine must be 'torch' or 'openvino', got 'tpu'"):
+    with pytest.raises(ValueError, match="engine must be 'auto', 'torch', 'onnx' or 'openvino', got 'tpu'"):
         LateInteractionVectorStore.from_texts(["a"], "offline/all-MiniLM-L6-v2", engine="tpu")
     made = Calibration("fake", strength=1.0, length=0.0, intercept=0.0, fitted_on="by hand")
     store = LateInteractionVectorStore.from_texts(

@@ -476,9 +476,10 @@ def test_many_documents_are_looked_through_in_blocks_and_one_may_be_larger_than_
     assert find_all_evidence([]) == []
 
 
-def test_documents_explained_with_several_queries_are_refused():
-    with pytest.raises(ValueError, match="explained with several queries; find the evidence for each query by itself"):
-        find_all_evidence([fake("grass", "Elephants eat grass."), fake("milk", "Cats drink milk.")])
+def test_documents_explained_with_several_queries_have_the_evidence_for_each():
+    several = [fake("grass", "Elephants eat grass."), fake("milk", "Cats drink milk."), fake("grass", "Grass grows.")]
+    assert find_all_evidence(several) == [find_evidence(each) for each in several]
+    assert [spans[0].query_words for spans in find_all_evidence(several)] == [("grass",), ("milk",), ("grass",)]
 
 
 EARNED = st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 0.1, 1 / 3]), min_size=1, max_size=9), min_size=1)

@@ -103,6 +103,7 @@ def test_four_shards_find_what_one_index_finds_and_a_folder_keeps_them(
     index = ShardedIndex(encoder, tmp_path, 4)
     index.add(CHUNKS, batch_size=7)
     assert found(index) == found(whole)
+    assert len({id(hit.explanation.query) for hit in index.search(QUERY)}) == 1
     held = [len(list(ExactIndex(encoder, tmp_path / f"shard-{i}" / "rows").ids())) for i in range(4)]
     assert sum(held) == len(CHUNKS)
     assert min(held) > 5

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,12 @@ class ShardedIndex(TokenIndex):
 
     def _search_many(self, queries: Sequence[TokenEmbeddings], k: int, condition: Condition | None) -> list[list[Hit]]:
         answers = [answer for answer in self._shards.all("search", list(queries), k, condition) if answer]
-        return [ranked((hit for answer in answers for hit in answer[i]), k) for i in range(len(queries))]
+        found = [ranked((hit for answer in answers for hit in answer[i]), k) for i in range(len(queries))]
+        # Each shard sends a query of its own back: hits of one question have one query, as everywhere.
+        return [
+            [replace(hit, explanation=replace(hit.explanation, query=query)) for hit in hits]
+            for query, hits in zip(queries, found, strict=True)
+        ]
 
     def _condition(self, filter: Filter | str | None) -> Any:
         """The filter as it is given, for the shards to read: some kinds know SQL."""
