@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from latelens.encoders.calibration import Calibration, packaged_calibration
 from latelens.encoders.onnx.settings import has_weights, is_export, is_hub_folder
 from latelens.encoders.options import REMOTE, BackendName, EncoderOptions
 from latelens.encoders.reading import TokenEncoder
+from latelens.encoders.routes import version_of
 from latelens.refusals import check_one_of, shown
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ BACKENDS = (
         "latelens.encoders.remote.encoder",
         claims=_is_address,
         takes="the address of a server, http:// or https://",
-        installed=lambda: bool(_version("httpx") and _version("tokenizers")),
+        installed=lambda: bool(version_of("httpx") and version_of("tokenizers")),
         install="pip install 'latelens[remote]'",
     ),
     Backend(
@@ -84,7 +85,7 @@ BACKENDS = (
         "latelens.encoders.onnx.encoder",
         claims=lambda model: is_export(model) or is_hub_folder(model),
         takes="a folder that encoder.export wrote, or one of the hub with an ONNX model",
-        installed=lambda: bool(_version("tokenizers") and (_version("onnxruntime") or _version("openvino"))),
+        installed=lambda: bool(version_of("tokenizers") and (version_of("onnxruntime") or version_of("openvino"))),
         install="pip install 'latelens[onnx]'",
     ),
 )
@@ -114,7 +115,7 @@ def _open(backend: Backend, model: Any, options: EncoderOptions) -> TokenEncoder
     engine = options.get("engine", "auto")
     if backend.name == "pylate" and engine not in ("auto", "torch"):
         raise ValueError(f"PyLate runs on torch only; engine={engine!r} needs sentence-transformers 6")
-    if backend.name != "sentence-transformers" or not _version("tokenizers"):
+    if backend.name != "sentence-transformers" or not version_of("tokenizers"):
         return make(options)
     from latelens.encoders.onnx.kept import open_kept
 
@@ -139,18 +140,11 @@ def _backend(model: Any, name: str) -> Backend:
         if backend.installed():
             return backend
     packages = ("sentence-transformers", "pylate", "onnxruntime", "tokenizers", "httpx")
-    here = ", ".join(f"{each} {_version(each) or 'missing'}" for each in packages)
+    here = ", ".join(f"{each} {version_of(each) or 'missing'}" for each in packages)
     commands = "`, or `".join(backend.install for backend in wanted)
     raise ImportError(f"backend={name!r} does not go with what is installed ({here}): run `{commands}`")
 
 
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
 def _major(distribution: str) -> int:
     """First number of the installed version; 0 where it is not installed."""
-    return int(_version(distribution).partition(".")[0] or 0)
+    return int(version_of(distribution).partition(".")[0] or 0)

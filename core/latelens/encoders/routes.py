@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,14 @@ def stays_on_cpu(device: str | None) -> bool:
 def has(*modules: str) -> bool:
     """Whether packages are installed; imports none."""
     return all(importlib.util.find_spec(module) for module in modules)
+
+
+def version_of(distribution: str) -> str:
+    """The installed version; empty where it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _multiplies_bfloat16() -> bool:

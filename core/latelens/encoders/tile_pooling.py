@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
-from latelens.encoders.protocol import Encoder, page_encoder
+from latelens.encoders.pooled import PooledEncoder
+from latelens.encoders.protocol import page_encoder
 from latelens.patches import Grid, PatchGrid
-from latelens.refusals import check_count, check_is
+from latelens.refusals import check_count
 
 if TYPE_CHECKING:
     from latelens.pages.images import PageImage
 
 
 @dataclass(frozen=True)
-class TilePooling:
+class TilePooling(PooledEncoder):
     """An encoder of pages whose patches are joined in tiles of `side` x `side`; a `PageEncoder` itself.
 
     For finding alone: a tile answers a small word less clearly than the patch that shows it, so what is found is then
@@ -40,35 +41,15 @@ class TilePooling:
         If an argument is of another type or below 1.
     """
 
-    encoder: Encoder
     side: int = 2
 
     def __post_init__(self) -> None:
-        check_is("encoder", self.encoder, Encoder, "an Encoder, as load_encoder gives it")
+        super().__post_init__()
         check_count("side", self.side)
-
-    @property
-    def name(self) -> str:
-        """What the user loaded, and how it is pooled."""
-        return f"{self.encoder.name}, {self._how}"
-
-    @property
-    def fingerprint(self) -> str:
-        """The encoder's own, and how it is pooled."""
-        return f"{self.encoder.fingerprint}, {self._how}, 1"
-
-    @property
-    def dim(self) -> int:
-        """Length of each vector."""
-        return self.encoder.dim
 
     @property
     def _how(self) -> str:
         return f"tiles of {self.side} x {self.side}"
-
-    def encode_queries(self, texts: Sequence[str]) -> list[TokenEmbeddings]:
-        """Encode queries with all their rows; one result each, in order."""
-        return self.encoder.encode_queries(texts)
 
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> list[TokenEmbeddings]:
         """What the encoder makes of texts, which have no tiles; most models of this family refuse them."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import PooledSpans, TokenEmbeddings
 from latelens.encoders.calibration import Calibration
-from latelens.encoders.protocol import Encoder
-from latelens.refusals import check_count, check_is
+from latelens.encoders.pooled import PooledEncoder
+from latelens.refusals import check_count
 from latelens.text.sentences import split_sentences
 
 # Ward's clustering compares all pairs: a longer run of rows without a sentence's end is pooled in parts.
@@ -25,7 +25,7 @@ _RUN = 512
 
 
 @dataclass(frozen=True)
-class TokenPooling:
+class TokenPooling(PooledEncoder):
     """An encoder whose documents have fewer rows; an `Encoder` itself, for rerankers, caches and indexes.
 
     Queries keep all their rows. Rows are pooled within a sentence, so evidence stays exact to the character; what a row
@@ -56,39 +56,19 @@ class TokenPooling:
     (3, 'offline/all-MiniLM-L6-v2, 2 tokens a row')
     """
 
-    encoder: Encoder
     factor: int = 2
     rows: int | None = None
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
-        check_is("encoder", self.encoder, Encoder, "an Encoder, as load_encoder gives it")
+        super().__post_init__()
         check_count("factor", self.factor)
         if self.rows is not None:
             check_count("rows", self.rows)
 
     @property
-    def name(self) -> str:
-        """What the user loaded, and how it is pooled."""
-        return f"{self.encoder.name}, {self._how}"
-
-    @property
-    def fingerprint(self) -> str:
-        """The encoder's own, and how it is pooled."""
-        return f"{self.encoder.fingerprint}, {self._how}, 1"
-
-    @property
-    def dim(self) -> int:
-        """Length of each vector."""
-        return self.encoder.dim
-
-    @property
     def _how(self) -> str:
         return f"{self.factor} tokens a row" if self.rows is None else f"{self.rows} rows a text"
-
-    def encode_queries(self, texts: Sequence[str]) -> list[TokenEmbeddings]:
-        """Encode queries with all their rows; one result each, in order."""
-        return self.encoder.encode_queries(texts)
 
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> list[TokenEmbeddings]:
         """Encode documents and pool their rows; one result each, in order."""

@@ -155,7 +155,7 @@ def test_an_export_never_answers_for_another_model(change, use, tmp_path, monkey
         with (copy / "config_sentence_transformers.json").open("a") as file:
             file.write("\n")
     else:
-        monkeypatch.setattr(kept, "_version", lambda package: "0")
+        monkeypatch.setattr(kept, "version_of", lambda package: "0")
     assert load_encoder(copy).route.engine == "torch"
 
 

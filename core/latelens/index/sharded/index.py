@@ -138,8 +138,10 @@ class ShardedIndex(TokenIndex):
             parts.setdefault(self._home(chunk.document_id or chunk.id), []).append(chunk)
         self._shards.some("write", {i: (part,) for i, part in parts.items()}, replace=replace)
         if replace:
-            elsewhere = {i: [chunk.id for j, part in parts.items() if j != i for chunk in part] for i in self._all}
-            self._shards.some("delete", {i: (ids,) for i, ids in elsewhere.items() if ids})
+            elsewhere = (
+                [chunk.id for j, part in parts.items() if j != i for chunk in part] for i in range(len(self._shards))
+            )
+            self._shards.some("delete", {i: (ids,) for i, ids in enumerate(elsewhere) if ids})
 
     def _exchange(
         self, document_id: str, chunks: Sequence[Chunk], rows: Sequence[TokenEmbeddings], kept: Mapping[str, str]
@@ -169,10 +171,6 @@ class ShardedIndex(TokenIndex):
         if not isinstance(filter, str):
             super()._condition(filter)
         return filter
-
-    @property
-    def _all(self) -> range:
-        return range(len(self._shards))
 
     def _home(self, key: str) -> int:
         """The shard of a document, or of a chunk without one."""
