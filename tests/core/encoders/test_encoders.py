@@ -501,7 +501,7 @@ def test_an_unknown_backend_is_refused():
 
 @needs_multi_vector
 def test_an_old_sentence_transformers_is_refused_with_the_command(monkeypatch):
-    monkeypatch.setattr(backends.metadata, "version", lambda name: "5.3.0" if "sentence" in name else "")
+    monkeypatch.setattr(backends, "version_of", lambda name: "5.3.0" if "sentence" in name else "")
     with pytest.raises(ImportError, match=r"pip install 'sentence-transformers>=6,<7'"):
         load_encoder(tiny_models.checkpoint(ANY))
 
