@@ -289,7 +289,7 @@ def test_hits_are_those_of_the_kept_rows_before_and_after_merging_and_reopening(
 def test_rows_take_the_bytes_that_their_type_says(path: Path | None, row_type: str, bytes_a_row: int) -> None:
     index = ExactIndex(RandomEncoder(), path, rows=row_type)
     index.add(Chunk(f"{i:03}", str(i)) for i in range(100))
-    (part,) = index._parts
+    (part,) = index._live.now()
     assert part.segment.stored.nbytes == 100 * 9 * bytes_a_row
     if path is not None:
         (file,) = path.glob("segment-*.safetensors")
@@ -347,11 +347,11 @@ def test_single_adds_leave_few_segments(encoder: FakeEncoder, path: Path | None)
     index = ExactIndex(encoder, path)
     for i in range(300):
         index.add([Chunk(f"c{i}", f"text number{i}")])
-    assert len(index._parts) < 30
+    assert len(index._live.now()) < 30
     assert [chunk.text for chunk in index.get(["c0", "c299"])] == ["text number0", "text number299"]
     assert len({hit.chunk.id for hit in index.search("text", 400)}) == index.count() == 300
     if path is not None:
-        assert len(list(path.glob("segment-*"))) == len(index._parts)
+        assert len(list(path.glob("segment-*"))) == len(index._live.now())
 
 
 def test_replaced_and_deleted_rows_do_not_pile_up(encoder: FakeEncoder, path: Path | None) -> None:
@@ -359,12 +359,12 @@ def test_replaced_and_deleted_rows_do_not_pile_up(encoder: FakeEncoder, path: Pa
     index.add(TALES)
     for i in range(120):
         index.upsert([Chunk("c3", f"version {i}")])
-    stored = sum(len(part.segment) for part in index._parts)
+    stored = sum(len(part.segment) for part in index._live.now())
     assert index.count() == 20
     assert stored <= 2 * index.count() + 8
     assert index.get(["c3"])[0].text == "version 119"
     index.delete([chunk.id for chunk in TALES])
-    assert index._parts == ()
+    assert index._live.now() == ()
     assert path is None or not list(path.glob("segment-*"))
 
 
@@ -374,7 +374,7 @@ def test_segments_are_not_merged_beyond_a_size(
     monkeypatch.setattr(latelens.index.exact.merging, "_MOST_BYTES", 40_000)
     index = ExactIndex(encoder, path)
     index.add((Chunk(f"c{i}", f"one two three {i}") for i in range(400)), batch_size=5)
-    assert max(part.segment.stored.nbytes for part in index._parts) <= 40_000
+    assert max(part.segment.stored.nbytes for part in index._live.now()) <= 40_000
     assert index.count() == len(index.search("one", 1000)) == 400
 
 
@@ -386,8 +386,8 @@ def test_a_persisted_copy_has_segments_of_bounded_size(
     index.add((Chunk(f"c{i}", f"one two three {i}") for i in range(400)), batch_size=5)
     index.persist(tmp_path)
     copy = ExactIndex.open(tmp_path, encoder)
-    assert max(part.segment.stored.nbytes for part in copy._parts) <= 40_000
-    assert 400 * 5 * 64 * 4 / 40_000 < len(copy._parts) < 30
+    assert max(part.segment.stored.nbytes for part in copy._live.now()) <= 40_000
+    assert 400 * 5 * 64 * 4 / 40_000 < len(copy._live.now()) < 30
     assert copy.count() == 400
 
 
@@ -400,7 +400,7 @@ def test_a_long_stream_takes_the_memory_of_a_batch(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert written == 3000
-    assert sum(part.segment.stored.nbytes for part in index._parts) > 95_000_000
+    assert sum(part.segment.stored.nbytes for part in index._live.now()) > 95_000_000
     assert peak < 20_000_000
 
 
@@ -434,9 +434,9 @@ def test_the_folder_is_safetensors_and_json(encoder: FakeEncoder, tmp_path: Path
 def test_vectors_are_mapped_not_read(encoder: FakeEncoder, tmp_path: Path) -> None:
     ExactIndex(encoder, tmp_path / "index").add(TALES)
     index = ExactIndex.open(tmp_path / "index", encoder)
-    assert not index._parts[0].segment.stored.values.flags.owndata
-    assert not index._parts[0].segment.stored.values.flags.writeable
-    assert index._parts[0].segment.stored.values.ctypes.data % 64 == 0
+    assert not index._live.now()[0].segment.stored.values.flags.owndata
+    assert not index._live.now()[0].segment.stored.values.flags.writeable
+    assert index._live.now()[0].segment.stored.values.ctypes.data % 64 == 0
 
 
 def test_nothing_is_made_before_the_first_write(encoder: FakeEncoder, tmp_path: Path) -> None:
@@ -581,7 +581,7 @@ def test_a_write_that_fails_at_any_step_is_done_wholly_or_not_at_all(
     assert failed == (len(calls) > step)
     index.upsert([Chunk("c0", "replaced"), TALES[5]])
     assert ExactIndex(encoder, tmp_path).get(["c0", "c5"]) == [Chunk("c0", "replaced"), TALES[5]]
-    assert len(list(tmp_path.glob("segment-*"))) >= len(index._parts)
+    assert len(list(tmp_path.glob("segment-*"))) >= len(index._live.now())
 
 
 def test_what_a_killed_writer_left_is_swept_and_nothing_else(encoder: FakeEncoder, tmp_path: Path) -> None:
@@ -646,7 +646,7 @@ def test_a_reader_keeps_its_moment_and_sees_the_next(encoder: FakeEncoder, tmp_p
     writer.add(TALES)
     reader = ExactIndex.open(tmp_path, encoder)
     before = reader.search("tale", 1)[0]
-    segment = reader._parts[0].segment
+    segment = reader._live.now()[0].segment
     writer.delete([chunk.id for chunk in TALES])
     writer.add([Chunk("new", "tale")])
     assert before.explanation.document.text == before.chunk.text
