@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from latelens.encoders import Encoder
@@ -19,6 +19,7 @@ from latelens.explanation.results import ExplainMode, Ranked, Ranking
 from latelens.pages.images import as_page, check_pages
 from latelens.pages.page import Page
 from latelens.refusals import check_count, check_is, check_number, check_texts, described, shown, warn_caller
+from latelens.shortlist import shortlist
 from latelens.text.characters import is_visible
 
 if TYPE_CHECKING:
@@ -78,10 +79,12 @@ def rerank(
     if not len(documents):
         return Ranking()
     _warn_of_blank(query)
-    explanations = _explanations(query, documents, cached(encoder, cache), show_progress=show_progress)
+    # Of texts in a cache that are met often, the best may be known before all are scored; any may be relevant enough.
+    wanted = top_n if cache is not None and min_relevance is None else None
+    explanations = _explanations(query, documents, cached(encoder, cache), wanted, show_progress=show_progress)
     return rank_explained(
         explanations,
-        sorted(range(len(documents)), key=lambda i: -explanations[i].score),
+        sorted(explanations, key=lambda i: -explanations[i].score),
         encoder,
         top_n=top_n,
         explain=explain,
@@ -154,7 +157,7 @@ def rerank_pages(
 
 
 def rank_explained(
-    explanations: Sequence[Explanation],
+    explanations: Sequence[Explanation] | Mapping[int, Explanation],
     order: Sequence[int],
     encoder: Encoder,
     *,
@@ -233,9 +236,13 @@ def check_options(
         check_number("min_relevance", min_relevance, 0, 1)
 
 
-def _explanations(query: str, documents: Sequence[str], encoder: Encoder, *, show_progress: bool) -> list[Explanation]:
+def _explanations(
+    query: str, documents: Sequence[str], encoder: Encoder, wanted: int | None, *, show_progress: bool
+) -> dict[int, Explanation]:
+    """Documents by position, explained: all of them, or all that may be among the best so many."""
     # One product a document, not one over all packed: copying rows into a pack costs more than it saves
     # (1.5x of the bare product against 1.3x), and a document's score never depends on its neighbours.
     rows = encoder.encode_queries([query])[0]
     encoded = encoder.encode_documents(documents, show_progress=show_progress)
-    return [explain_score(rows, document) for document in encoded]
+    chosen = range(len(encoded)) if wanted is None else shortlist(rows, encoded, wanted)
+    return {i: explain_score(rows, encoded[i]) for i in chosen}

@@ -6,8 +6,9 @@ With the bound, exact scores are needed only for documents that may be among the
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Rows to multiply at a time: their products with 32 query rows in bfloat16 take 1 MiB. Smaller blocks were slower.
 _BLOCK_ROWS = 1 << 14
+# The same for rows that are copied first, so that the copy stays in the cache.
+_COPIED_ROWS = 4096
 # Rows to round at a time, so that they stay in the cache and little memory is taken on the way.
 _ROUND_ROWS = 2048
 # bfloat16 keeps 8 bits, and the instructions round to nearest: by at most this share of the result.
@@ -56,33 +59,98 @@ class RoundedRows:
     lost: float
     norm: float
 
+    def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        return int(self.values.shape[0])  # a tensor takes a microsecond to say so
+
+    @cached_property
+    def dim(self) -> int:
+        """Length of each row."""
+        return int(self.values.shape[1])
+
     def maxsim(
         self, query: NDArray[np.float32], offsets: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Scores of documents that own rows ``offsets[i]:offsets[i + 1]``, and how far each may be from `maxsim`'s.
 
-        Both are (documents,) float64. With ``q = q' + a`` and ``d = d' + b``, where ``q'`` and ``d'`` are rounded,
-        ``|qd - q'd'| <= |a| |d| + |q'| |b|`` for each pair of rows, so for the largest of them too, whose rounding to
-        bfloat16 moves it by at most `_UNIT` of itself; sums in float32 lose less than ``dim`` times their epsilon.
+        Both are (documents,) float64.
+        """
+        asked = _Asked(query, _BLOCK_ROWS)
+        best = np.empty((len(query), len(offsets) - 1), dtype=np.float32)  # (query rows, documents)
+        for first, last in blocks(offsets, _BLOCK_ROWS):
+            # Always as many rows, though they be another document's: oneDNN makes its code anew for other sizes.
+            start, end = int(offsets[first]), max(int(offsets[last]), int(offsets[first]) + _BLOCK_ROWS)
+            best[:, first:last] = asked.best(self.values[start:end], offsets[first : last + 1] - start)
+        return best.sum(axis=0, dtype=np.float64), asked.error(best, self.lost, self.norm)
+
+
+def maxsim_apart(
+    query: NDArray[np.float32], documents: Sequence[RoundedRows]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`RoundedRows.maxsim` with documents whose rows lie apart; each has one at least, and the query's dimension.
+
+    Their rows are copied together, some at a time: one product a document takes three times as long.
+    """
+    asked = _Asked(query, _COPIED_ROWS)
+    offsets = np.cumsum([0, *map(len, documents)])
+    best = np.empty((len(query), len(documents)), dtype=np.float32)  # (query rows, documents)
+    together = asked.rows.new_zeros((_COPIED_ROWS, query.shape[1]))
+    for first, last in blocks(offsets, _COPIED_ROWS):
+        edges = offsets[first : last + 1] - offsets[first]
+        some = documents[first].values
+        if edges[-1] <= _COPIED_ROWS:
+            _copy([document.values for document in documents[first:last]], together[: edges[-1]])
+            some = together
+        best[:, first:last] = asked.best(some, edges)
+    lost, norm = (np.array([getattr(document, name) for document in documents]) for name in ("lost", "norm"))
+    return best.sum(axis=0, dtype=np.float64), asked.error(best, lost, norm)
+
+
+class _Asked:
+    """A query's rows in bfloat16, and room for their products with so many rows of documents at a time."""
+
+    def __init__(self, query: NDArray[np.float32], rows: int) -> None:
+        import torch
+
+        self.query = query
+        self.rows = torch.tensor(query, device="cpu").to(torch.bfloat16)
+        self._room = self.rows.new_empty((len(query), rows))
+
+    def best(self, some: torch.Tensor, edges: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The largest product of each query row in each document, (query rows, documents), of rows in bfloat16."""
+        import torch
+
+        with torch.inference_mode():
+            fits = len(some) == self._room.shape[1]
+            similarity = torch.mm(self.rows, some.T, out=self._room) if fits else torch.mm(self.rows, some.T)
+        return _largest(similarity.view(torch.int16).numpy()[:, : edges[-1]], edges[:-1])
+
+    def error(
+        self, best: NDArray[np.float32], lost: float | NDArray[np.float64], norm: float | NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """How far the sum of `best` may be from the exact score, (documents,).
+
+        With ``q = q' + a`` and ``d = d' + b``, where ``q'`` and ``d'`` are rounded, ``|qd - q'd'| <= |a| |d| + |q'|
+        |b|`` for each pair of rows, so for the largest of them too, whose rounding to bfloat16 moves it by at most
+        `_UNIT` of itself; sums in float32 lose less than ``dim`` times their epsilon.
         """
         import torch
 
-        asked = torch.tensor(query, device="cpu").to(torch.bfloat16)
-        best = np.empty((len(query), len(offsets) - 1), dtype=np.float32)  # (query rows, documents)
-        room = torch.empty((len(query), _BLOCK_ROWS), dtype=torch.bfloat16, device="cpu")
-        with torch.inference_mode():
-            for first, last in blocks(offsets, _BLOCK_ROWS):
-                start, end = int(offsets[first]), int(offsets[last])
-                # Always as many rows, though they be another document's: oneDNN makes its code anew for other sizes.
-                some = self.values[start : max(end, start + _BLOCK_ROWS)].T
-                similarity = torch.mm(asked, some, out=room) if some.shape[1] == _BLOCK_ROWS else torch.mm(asked, some)
-                bits = similarity.view(torch.int16).numpy()[:, : end - start]
-                best[:, first:last] = _largest(bits, offsets[first:last] - start)
-        lengths = np.linalg.norm(query.astype(np.float64), axis=1)
-        kept = asked.to(torch.float64).numpy()
-        lost = np.linalg.norm(query - kept, axis=1).sum() * self.norm + np.linalg.norm(kept, axis=1).sum() * self.lost
-        lost += 2 * query.shape[1] * _EPS * lengths.sum() * self.norm + 1e-30  # both products' sums, and underflow
-        return best.sum(axis=0, dtype=np.float64), lost + _UNIT * np.abs(best).sum(axis=0, dtype=np.float64)
+        kept = self.rows.to(torch.float64).numpy()
+        lengths = np.linalg.norm(self.query.astype(np.float64), axis=1)
+        off = np.linalg.norm(self.query - kept, axis=1).sum() * norm + np.linalg.norm(kept, axis=1).sum() * lost
+        off += 2 * self.query.shape[1] * _EPS * lengths.sum() * norm + 1e-30  # both products' sums, and underflow
+        error: NDArray[np.float64] = off + _UNIT * np.abs(best).sum(axis=0, dtype=np.float64)
+        return error
+
+
+def _copy(parts: list[torch.Tensor], to: torch.Tensor) -> None:
+    import torch
+
+    torch.cat(parts, out=to)
 
 
 def rounded(values: Rows, norm: float) -> RoundedRows | None:
@@ -111,7 +179,7 @@ def pays() -> bool:
 
     False where torch is not loaded: it is not loaded for this.
     """
-    return "torch" in sys.modules and _has_bfloat16()
+    return sys.modules.get("torch") is not None and _has_bfloat16()
 
 
 @cache

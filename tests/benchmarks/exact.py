@@ -73,7 +73,7 @@ def measure(corpus: Corpus) -> tuple[dict[str, float], list[int], float]:
     """Seconds of a query by each way, the chunks that were scored exactly, and seconds to round the rows."""
     segment = corpus.segment
     near = scoring.RoundedSegments()
-    rounding, near._kept[segment] = timed(lambda: rounded(segment.stored, segment.norm))
+    rounding, near.kept._kept[segment] = timed(lambda: rounded(segment.stored, segment.norm))
     chosen, looked_at = [(segment, np.arange(len(segment)))], []
 
     def search(query: TokenEmbeddings, near: scoring.RoundedSegments) -> list[tuple[float, int]]:

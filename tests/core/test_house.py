@@ -17,6 +17,7 @@ SOURCES = (ROOT / "core", ROOT / "integrations")
 # From the ground up: a room imports from rooms below it and from itself.
 FLOORS = (
     ("_version", "embeddings", "legibility", "maxsim", "patches", "paths", "rounded", "serialize", "refusals", "shown"),
+    ("shortlist",),
     ("text",),
     ("pages",),
     ("encoders",),

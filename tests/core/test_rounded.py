@@ -13,16 +13,20 @@ from numpy.typing import NDArray
 
 import latelens.rounded
 from latelens.maxsim import PackedEmbeddings, maxsim
-from latelens.rounded import pays, rounded
+from latelens.rounded import maxsim_apart, pays, rounded
+from latelens.shortlist import longest
 
 
 def measured(
     query: NDArray[np.float32], values: NDArray[np.float32], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How far rounded scores are from exact ones, and how far they may be."""
+    """How far rounded scores are from exact ones, and how far they may be: of rows together, and of rows apart."""
     rows = rounded(values, float(np.linalg.norm(values.astype(np.float64), axis=1).max()))
     assert rows is not None
-    scores, error = rows.maxsim(query, offsets)
+    apart = [rounded(part, longest(part)) for part in np.split(values, offsets[1:-1])]
+    assert all(part is not None for part in apart)
+    found = rows.maxsim(query, offsets), maxsim_apart(query, [part for part in apart if part is not None])
+    scores, error = (np.stack(both) for both in zip(*found, strict=True))
     similarity = query.astype(np.float64) @ values.astype(np.float64).T
     exact = np.maximum.reduceat(similarity, offsets[:-1], axis=1).sum(axis=0)
     product = maxsim(query, PackedEmbeddings(values, offsets)).scores
@@ -45,6 +49,7 @@ def test_no_score_is_further_off_than_it_says(seed, lengths, dim, scale, shift, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(latelens.rounded, "_BLOCK_ROWS", block)
         patch.setattr(latelens.rounded, "_ROUND_ROWS", block)
+        patch.setattr(latelens.rounded, "_COPIED_ROWS", block)
         off, error = measured(query, values, np.cumsum([0, *lengths]))
     assert (off <= error).all()
 

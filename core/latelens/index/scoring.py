@@ -7,26 +7,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.shortlist import longest, may_be_best
+
+__all__ = ["TOLERANCE", "exact_score", "longest", "may_be_best", "rounding"]
+
 # By how much a score may differ where the sizes of the products are not known, as a share of it: a server's sums.
 TOLERANCE = 1e-4
-
-
-def may_be_best(scores: NDArray[np.float64], k: int, error: float | NDArray[np.float64]) -> NDArray[np.intp]:
-    """Positions, in order, of all scores that belong to the best `k` if each may be off by `error`, or by its own."""
-    if len(scores) <= k:
-        return np.arange(len(scores))
-    least = scores - error
-    return np.flatnonzero(scores + error >= np.partition(least, len(least) - k)[len(least) - k])
 
 
 def rounding(query: NDArray[np.float32], norm: float) -> float:
     """More than float32 products move a score of the query, (rows, dim), with vectors of at most this length."""
     return float(query.size * np.finfo(np.float32).eps * norm * np.abs(query).max(initial=0))
-
-
-def longest(vectors: NDArray[np.float32]) -> float:
-    """Length of the longest of some vectors, (n, dim)."""
-    return math.sqrt(float(np.einsum("ij,ij->i", vectors, vectors).max(initial=0)))
 
 
 def exact_score(query: NDArray[np.float32], rows: NDArray[np.float32]) -> float:

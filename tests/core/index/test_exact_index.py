@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import near_ties
 import numpy as np
 import pytest
 from fake_encoder import FakeEncoder
@@ -25,6 +26,7 @@ import latelens.index.exact.folder
 import latelens.index.exact.index
 import latelens.index.exact.merging
 import latelens.index.exact.scoring
+import latelens.shortlist
 from latelens import TokenEmbeddings, explain
 from latelens.index import Chunk
 from latelens.index.exact import ExactIndex
@@ -139,60 +141,28 @@ def test_only_chunks_that_match_are_scored(encoder: FakeEncoder, monkeypatch: py
 @pytest.fixture
 def rounding_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are rounded at the first search, few as they are, whatever the processor."""
-    monkeypatch.setattr(latelens.index.exact.scoring, "_LEAST_ROWS", 1)
-    monkeypatch.setattr(latelens.index.exact.scoring, "_ASKED", 1)
+    monkeypatch.setattr(latelens.index.exact.scoring, "LEAST_ROWS", 1)
+    monkeypatch.setattr(latelens.shortlist, "_ASKED", 1)
     monkeypatch.setattr(latelens.index.exact.scoring, "pays", lambda: True)
-
-
-class NearTies:
-    """A text ``"a b c"``: rows of document a, each moved by 10^-b, in the order c; negative a turns all rows round."""
-
-    name = fingerprint = "near ties"
-    dim = 24
-
-    def __init__(self, rows: Sequence[int]) -> None:
-        self.rows = rows  # of document a: one, few, or many
-
-    def encode_queries(self, texts: Sequence[str]) -> list[TokenEmbeddings]:
-        return self.encode_documents(texts)
-
-    def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> list[TokenEmbeddings]:
-        return [self._encode(text) for text in texts]
-
-    def _encode(self, text: str) -> TokenEmbeddings:
-        which, digits, order = (int(part) for part in text.split())
-        n = self.rows[abs(which) % len(self.rows)]
-        vectors = np.random.default_rng(abs(which)).standard_normal((n, self.dim)) + 1  # all on one side
-        moved = np.random.default_rng(order)
-        vectors = vectors + 10.0**-digits * moved.standard_normal(vectors.shape)
-        vectors *= np.sign(which) / np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = moved.permutation(vectors).astype(np.float32)
-        spans = np.zeros((n, 2), dtype=np.int32)
-        return TokenEmbeddings(text, vectors, ("t",) * n, spans, np.zeros(n, dtype=np.uint8))
 
 
 @pytest.mark.usefixtures("rounding_at_once")
 @given(
-    texts=st.lists(
-        st.tuples(st.integers(1, 4) | st.integers(-4, -1), st.integers(1, 9), st.integers(0, 3)),
-        min_size=20,
-        max_size=70,
-    ),
-    query=st.tuples(st.sampled_from([1, 2, -3]), st.integers(1, 9), st.integers(0, 3)),
+    texts=st.lists(near_ties.DOCUMENTS, min_size=20, max_size=70),
+    asked=near_ties.QUERIES,
     k=st.integers(1, 8),
 )
 @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 def test_hits_are_the_same_to_the_bit_with_and_without_rounded_rows_however_near_the_scores(
-    texts: list[tuple[int, int, int]], query: tuple[int, int, int], k: int
+    texts: list[str], asked: str, k: int
 ) -> None:
-    encoder = NearTies(rows=[1, 3, 40, 1, 700])
-    chunks = [Chunk(f"{i:02}", " ".join(map(str, text))) for i, text in enumerate(texts)]
+    encoder = near_ties.NearTies(rows=[1, 3, 40, 1, 700])
+    chunks = [Chunk(f"{i:02}", text) for i, text in enumerate(texts)]
     index = ExactIndex(encoder)
     index.add(chunks)
-    asked = " ".join(map(str, query))
     found = ranking(index, asked, k)
     assert found == brute_force(encoder, chunks, asked, k)
-    assert index._rounded._kept or k > len(chunks) / 8
+    assert index._rounded.kept._kept or k > len(chunks) / 8
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(latelens.index.exact.scoring, "pays", lambda: False)
         assert ranking(index, asked, k) == found
@@ -212,32 +182,32 @@ def test_rounded_scores_rule_out_nearly_all_chunks(path: Path | None, monkeypatc
     index.delete(["0003", "0700"])
     left = [chunk for chunk in chunks if chunk.id not in ("0003", "0700")]
     assert ranking(index, "77", 5) == brute_force(encoder, left, "77", 5)
-    assert all(rows is not None for rows in index._rounded._kept.values())
+    assert all(rows is not None for rows in index._rounded.kept._kept.values())
     assert 5 <= len(looked_at) <= 100
 
 
 def test_rows_are_rounded_once_they_were_asked_for_often_and_never_beyond_a_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(latelens.index.exact.scoring, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(latelens.index.exact.scoring, "LEAST_ROWS", 1)
     monkeypatch.setattr(latelens.index.exact.scoring, "pays", lambda: True)
     index = ExactIndex(RandomEncoder())
     index.add(Chunk(f"{i:03}", str(i)) for i in range(100))
     first = ranking(index, "1", 3)
     index.search_many(["2", "3"], 3)
-    assert not index._rounded._kept
-    monkeypatch.setattr(latelens.index.exact.scoring, "_MOST_BYTES", 100 * 9 * 48 * 2 - 1)
+    assert not index._rounded.kept._kept
+    monkeypatch.setattr(latelens.shortlist, "_MOST_BYTES", 100 * 9 * 48 * 2 - 1)
     assert ranking(index, "1", 3) == first
-    assert not index._rounded._kept
-    monkeypatch.setattr(latelens.index.exact.scoring, "_MOST_BYTES", 100 * 9 * 48 * 2)
+    assert not index._rounded.kept._kept
+    monkeypatch.setattr(latelens.shortlist, "_MOST_BYTES", 100 * 9 * 48 * 2)
     assert ranking(index, "1", 3) == first
-    (rows,) = index._rounded._kept.values()
+    (rows,) = index._rounded.kept._kept.values()
     assert rows is not None
     assert rows.values.nbytes == 100 * 9 * 48 * 2
     index.delete([f"{i:03}" for i in range(60)])  # the rest is written anew, and the old rows go
     del rows
     gc.collect()
-    assert not index._rounded._kept
+    assert not index._rounded.kept._kept
 
 
 # Rows at half and a quarter of the size
@@ -258,8 +228,8 @@ def stored(rows: np.ndarray, row_type: str) -> np.ndarray:
 def test_hits_are_those_of_the_kept_rows_before_and_after_merging_and_reopening(
     path: Path | None, row_type: str, is_rounded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latelens.index.exact.scoring, "_LEAST_ROWS", 1)
-    monkeypatch.setattr(latelens.index.exact.scoring, "_ASKED", 1)
+    monkeypatch.setattr(latelens.index.exact.scoring, "LEAST_ROWS", 1)
+    monkeypatch.setattr(latelens.shortlist, "_ASKED", 1)
     monkeypatch.setattr(latelens.index.exact.scoring, "pays", lambda: is_rounded)
     encoder = RandomEncoder()
     chunks = [Chunk(f"{i:03}", f"{i % 60}/{i}") for i in range(200)]

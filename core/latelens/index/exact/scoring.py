@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,47 +11,28 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import explain
 from latelens.index.exact.segments import Segment
 from latelens.index.protocol import Hit
-from latelens.index.scoring import exact_score, may_be_best, rounding
+from latelens.index.scoring import exact_score, rounding
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
-from latelens.rounded import RoundedRows, pays, rounded
+from latelens.rounded import RoundedRows, pays
+from latelens.shortlist import LEAST_ROWS, MOST_WANTED, KeptRounded, may_be_best
 
 # Chunks whose rows are scored for all queries before the next are touched.
 _SLAB = 1024
-# Rounding takes as long as it saves in so many queries.
-_ASKED = 4
-# A segment of fewer rows is scored in less than a millisecond anyway.
-_LEAST_ROWS = 8192
-_MOST_BYTES = 1 << 30  # of rounded rows to keep in memory
-# Where more than this share of the chunks is wanted, rounded scores rule out little.
-_MOST_WANTED = 1 / 8
 
 Chosen = tuple[Segment, NDArray[np.intp]]  # a segment, and the positions of the chunks to score in it
 
 
 class RoundedSegments:
-    """Segments that were searched often, rounded to bfloat16; they go when the segments go."""
+    """Segments that were searched often, rounded to bfloat16."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: weakref.WeakKeyDictionary[Segment, RoundedRows | None] = weakref.WeakKeyDictionary()
-        self._asked: weakref.WeakKeyDictionary[Segment, int] = weakref.WeakKeyDictionary()
+        self.kept: KeptRounded[Segment] = KeptRounded(lambda segment: segment.checked, lambda segment: segment.norm)
 
     def of(self, segment: Segment, queries: int) -> RoundedRows | None:
         """The rows of a segment that is now searched with so many queries more; None where they are not rounded."""
-        if len(segment.stored) < _LEAST_ROWS or not pays() or not self._lock.acquire(blocking=False):
-            return None  # another thread may be rounding them: that takes longer than scoring them
-        try:
-            asked = self._asked[segment] = self._asked.get(segment, 0) + queries
-            if segment not in self._kept and asked >= _ASKED and self._has_room(segment):
-                self._kept[segment] = rounded(segment.checked, segment.norm)
-            return self._kept.get(segment)
-        finally:
-            self._lock.release()
-
-    def _has_room(self, segment: Segment) -> bool:
-        taken = sum(rows.values.nbytes for rows in self._kept.values() if rows is not None)
-        rows, dim = segment.stored.shape
-        return taken + 2 * rows * dim <= _MOST_BYTES
+        if len(segment.stored) < LEAST_ROWS or not pays():
+            return None
+        return self.kept.of([segment], queries)[0]
 
 
 def candidates(
@@ -65,7 +44,7 @@ def candidates(
     first = 0
     for segment, positions in chosen:
         last = first + len(positions)
-        most = 2 * len(positions) > len(segment) and k <= _MOST_WANTED * total
+        most = 2 * len(positions) > len(segment) and k <= MOST_WANTED * total
         rows = near.of(segment, len(queries)) if most else None
         if rows is None:
             scores[:, first:last] = scores_of(queries, segment, positions)
