@@ -18,6 +18,7 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.calibration import Calibration
 from latelens.encoders.loading import DEFAULT_MODEL, load_encoder
 from latelens.encoders.protocol import Encoder
+from latelens.encoders.routes import cores
 from latelens.refusals import check_is, check_texts, described, shown
 from latelens.serialize import from_bytes, to_bytes
 
@@ -190,7 +191,7 @@ class EncoderPool:
                     self.processes,
                     mp_context=spawn,
                     initializer=_open,
-                    initargs=(self._model, self._options, devices, max(1, _cores() // self.processes)),
+                    initargs=(self._model, self._options, devices, max(1, cores() // self.processes)),
                 )
             return self._executor
 
@@ -215,10 +216,6 @@ def _check_model(model: Any) -> None:
             f"each process loads the model itself, so model must be a name or a folder, got {type(model).__name__}"
             f"{reason}; save a loaded model to a folder first"
         )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # In a worker process

@@ -15,6 +15,7 @@ from latelens.embeddings import TokenEmbeddings
 from latelens.encoders.batches import PlannedWindow, even_batches, mixed_batches, padded_width
 from latelens.encoders.calibration import Calibration
 from latelens.encoders.catalogue import list_models
+from latelens.encoders.gathering import Gatherer
 from latelens.encoders.labels import EncodedWindow, assemble, clean_surrogates
 from latelens.encoders.protocol import Encoder
 from latelens.encoders.windows import plan_windows
@@ -28,6 +29,8 @@ ROWS_VERSION = 3
 TASKS = ("query", "document")
 # Texts to tokenize and sort at a time: bounds memory on a large corpus.
 _SLAB = 2048
+# Queries of several callers to encode together: a caller waits for at most one such run before its own.
+_GATHERED = 32
 # Over-long queries to remember, so as to warn of each once.
 _REMEMBERED = 1000
 
@@ -62,6 +65,7 @@ class TokenEncoder(ABC):
         self.recipe: Callable[[Calibration | None], Encoder] | None = None
         self._even = even
         self._lock = lock
+        self._gatherer: Gatherer[tuple[str, int], EncodedWindow] = Gatherer(most=_GATHERED)
         self._warned: set[str] = set()
         self._unread: set[str] = set()  # scripts that this model was said not to read
 
@@ -98,21 +102,41 @@ class TokenEncoder(ABC):
         `width` is how many tokens wide the batch has to be, None as wide as its longest slice.
         """
 
+    def _expanded_width(self) -> int | None:
+        """How many tokens a query is filled up to by query expansion; None where it is not expanded."""
+        return None
+
+    def _lanes(self) -> int:
+        """How many calls with queries the model takes at once; those of further threads are encoded together."""
+        return 1
+
     def encode_queries(self, texts: Sequence[str]) -> list[TokenEmbeddings]:
-        """Encode queries; one that is longer than the model's limit warns with the words that were cut."""
+        """Encode queries; one that is longer than the model's limit warns with the words that were cut.
+
+        Queries that other threads ask for while the model is busy are encoded together.
+        """
         texts = _checked(texts)
+        if not texts:
+            return []
         cleaned = [clean_surrogates(text) for text in texts]
         limit = self._limit("query")
         with self._lock:
-            counts = [min(len(spans), limit) for spans in self._tokenize(cleaned, "query")] if texts else []
-        plan = [PlannedWindow(i, 0, len(text), counts[i]) for i, text in enumerate(texts)]
-        results: list[TokenEmbeddings | None] = [None] * len(texts)
-        for planned, window in self._encode(cleaned, plan, "query"):
-            text = texts[planned.text]
-            results[planned.text] = self._assemble(text, [window])
+            counts = [min(len(spans), limit) for spans in self._tokenize(cleaned, "query")]
+        asked = list(zip(cleaned, counts, strict=True))
+        results = []
+        for text, window in zip(
+            texts, self._gatherer.run(self._encode_gathered, asked, lanes=self._lanes()), strict=True
+        ):
+            results.append(self._assemble(text, [window]))
             if window.full and text not in self._warned:
                 self._warn_of_cut(text, reached=int(window.read[:, 1].max(initial=0)))
-        return [result for result in results if result is not None]
+        return results
+
+    def _encode_gathered(self, asked: list[tuple[str, int]]) -> list[EncodedWindow]:
+        """Windows of queries, each given with its number of tokens, in order."""
+        plan = [PlannedWindow(i, 0, len(text), tokens) for i, (text, tokens) in enumerate(asked)]
+        windows = {planned.text: window for planned, window in self._encode([text for text, _ in asked], plan, "query")}
+        return [windows[i] for i in range(len(asked))]
 
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> list[TokenEmbeddings]:
         """Encode documents; texts longer than the model's window are read in overlapping windows."""
@@ -180,11 +204,11 @@ class TokenEncoder(ABC):
             for batch in mixed_batches(plan, self.batch_size):
                 yield batch, None
             return
-        limit = self._limit(task)
-        # Padding may become expansion in a query: only queries of one length share a batch.
-        widths = [each.tokens if task == "query" else padded_width(each.tokens, limit) for each in plan]
+        limit, filled = self._limit(task), self._expanded_width() if task == "query" else None
+        # Query expansion fills a query up itself; others are padded like documents, so that many share a batch.
+        widths = [max(each.tokens, filled) if filled else padded_width(each.tokens, limit) for each in plan]
         for batch, width in even_batches(plan, widths, self.batch_size):
-            yield batch, None if task == "query" else width
+            yield batch, None if filled else width
 
     def _assemble(self, text: str, windows: list[EncodedWindow]) -> TokenEmbeddings:
         ids = [token for window in windows for token in window.ids.tolist()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -84,6 +85,11 @@ def stays_on_cpu(device: str | None) -> bool:
         and not shutil.which("nvidia-smi")
         and not any(Path(each).exists() for each in _DRIVERS)
     )
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has(*modules: str) -> bool:

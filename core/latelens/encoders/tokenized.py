@@ -68,6 +68,10 @@ class TokenizedEncoder(TokenEncoder):
     def _limit(self, task: str) -> int:
         return self._settings.of(task).limit
 
+    def _expanded_width(self) -> int | None:
+        query = self._settings.query
+        return query.expansion and query.expansion.length - (query.marker is not None)
+
     def _tokenize(self, texts: Sequence[str], task: str) -> list[NDArray[np.int32]]:
         prompt = self._settings.of(task).prompt
         self._tokenizer.no_truncation()

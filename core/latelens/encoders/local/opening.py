@@ -12,6 +12,7 @@ from typing import Any
 
 from latelens.encoders.catalogue import check_needs, say_licence
 from latelens.encoders.local.delta import with_delta
+from latelens.encoders.local.linear import multiply_by_onednn
 from latelens.encoders.offline import OFFLINE_MODEL, TRAINED_SIZES, offline_model_path, trained_delta
 from latelens.encoders.options import EncoderOptions
 from latelens.encoders.routes import Route, torch_route
@@ -55,6 +56,7 @@ def open_checkpoint(
             **source,
             **route.options(options.get("model_kwargs")),
         )
+    multiply_by_onednn(loaded)
     _log.info("%s runs on %s", where, route)
     return loaded, route
 

@@ -151,6 +151,9 @@ class PyLateEncoder(TorchEncoder):
         limits = [limit for limit in (length, self._positions) if limit]
         return min(limits) - (self._prefix_id(task) is not None)  # PyLate puts the prefix in after tokenizing
 
+    def _expanded_width(self) -> int | None:
+        return self._limit("query") if self.model.do_query_expansion else None
+
     def _prompt(self, task: str) -> str:
         prompts = self.model.prompts
         return prompts.get(task) or prompts.get(self.model.default_prompt_name) or ""

@@ -209,14 +209,14 @@ class SentenceTransformersEncoder(TorchEncoder):
     def _prompt(self, task: str) -> str:
         return self.model.prompts.get(task) or ""
 
-    def _fixed_width(self) -> int | None:
+    def _expanded_width(self) -> int | None:
         expansion = self._transformer.query_expansion
         return expansion["length"] if expansion and expansion["strategy"] == "fixed" else None
 
     def _limit(self, task: str) -> int:
         transformer = self._transformer
         length = transformer.query_length if task == "query" else transformer.document_length
-        length = (self._fixed_width() if task == "query" else None) or length or self.model.max_seq_length
+        length = (self._expanded_width() if task == "query" else None) or length or self.model.max_seq_length
         limits = [int(limit) for limit in (length, self._positions) if limit]
         return min(limits, default=int(1e9))
 
@@ -259,7 +259,7 @@ class SentenceTransformersEncoder(TorchEncoder):
 
     def _preprocess(self, slices: list[str], task: str) -> dict[str, Any]:
         # `max_length` guards the position table; query expansion of a fixed width brings its own.
-        length = {} if task == "query" and self._fixed_width() else {"max_length": self._limit(task)}
+        length = {} if task == "query" and self._expanded_width() else {"max_length": self._limit(task)}
         with self._lock:
             features: dict[str, Any] = self.model.preprocess(
                 slices,

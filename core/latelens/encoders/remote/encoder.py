@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -87,6 +88,9 @@ class RemoteEncoder(TokenizedEncoder):
     def fingerprint(self) -> str:
         """Digest of the address, the served model's name, the tokenizer and every setting that shapes the vectors."""
         return settings_digest(ROWS_VERSION, "remote", self._sender.address, self._model, self._digests)
+
+    def _lanes(self) -> int:
+        return sys.maxsize  # the server gathers by itself
 
     def _batches(self, plan: Sequence[PlannedWindow], task: str) -> Iterator[tuple[list[PlannedWindow], int | None]]:  # noqa: ARG002
         batch: list[PlannedWindow] = []
