@@ -70,7 +70,7 @@ class TokenizedEncoder(TokenEncoder):
 
     def _expanded_width(self) -> int | None:
         query = self._settings.query
-        return query.expansion and query.expansion.length - (query.marker is not None)
+        return query.expansion.length - (query.marker is not None) if query.expansion else None
 
     def _tokenize(self, texts: Sequence[str], task: str) -> list[NDArray[np.int32]]:
         prompt = self._settings.of(task).prompt

@@ -13,9 +13,9 @@ import torch
 class OneDnnLinear(torch.nn.Linear):
     """A linear layer that oneDNN computes while no gradient is asked for; its weights are where they were."""
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         """The product of torch's layer, (..., out_features)."""
-        if input.dtype != torch.float32 or not input.device.type == "cpu" or not torch.is_inference_mode_enabled():
+        if input.dtype != torch.float32 or input.device.type != "cpu" or not torch.is_inference_mode_enabled():
             return super().forward(input)
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(input, self.weight, self.bias, "none", [], "")
         return product
@@ -42,6 +42,6 @@ def _gains() -> bool:
     """Whether this torch has oneDNN, and the processor instructions that MKL may leave out."""
     return (
         torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
