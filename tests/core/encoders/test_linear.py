@@ -10,7 +10,8 @@ from latelens import load_encoder
 from latelens.encoders.local import linear
 from latelens.encoders.local.linear import OneDnnLinear, multiply_by_onednn
 
-needs_onednn = pytest.mark.skipif(not linear._gains(), reason="no AVX-512 here, or a torch without oneDNN")
+takes = linear._gains() and linear._keeps_bits(torch.nn.Linear(384, 384))
+needs_onednn = pytest.mark.skipif(not takes, reason="no AVX-512 here, or a torch whose oneDNN is not taken")
 TEXTS = [" ".join(tiny_models.SENTENCES[i : i + 2]) for i in range(6)]
 PATH = tiny_models.checkpoint("wordpiece-plain")
 
@@ -68,6 +69,14 @@ def test_what_the_user_loaded_and_what_is_rounded_stay_as_they_are(monkeypatch):
     model = load_encoder(PATH, device="cpu", engine="torch").model
     monkeypatch.setattr(linear, "_gains", lambda: True)
     assert layers(load_encoder(model).model) == {torch.nn.Linear}
+
+
+def test_a_torch_whose_rows_depend_on_their_batch_computes_as_before(monkeypatch):
+    monkeypatch.setattr(linear, "_gains", lambda: True)
+    monkeypatch.setattr(linear, "_product", lambda rows, layer: rows @ layer.weight.T + len(rows) * 1e-6)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 4))
+    assert multiply_by_onednn(model) == 0
+    assert layers(model) == {torch.nn.Linear}
 
 
 def test_a_processor_or_a_torch_without_it_computes_as_before(monkeypatch):
