@@ -13,13 +13,26 @@ from torch.nn.functional import normalize
 from latelens.adapt.sampling import Sampler, Share, pad
 
 
-def sampler(examples: Examples, wanted: Mapping[str, int], *, run: int, questions: int, seed: int) -> Sampler:
-    """Draws so many passages of each source; claims have one passage each, so they come singly."""
+def sampler(
+    examples: Examples,
+    wanted: Mapping[str, int],
+    rivals: Sequence[Sequence[int]] | None = None,
+    *,
+    run: int,
+    questions: int,
+    seed: int,
+) -> Sampler:
+    """Draws so many passages of each source; claims have one passage each, so they come singly.
+
+    Runs are of one article, or of a passage and its `rivals`.
+    """
     held: dict[str, list[int]] = {name: [] for name in wanted}
     for i, passage in enumerate(examples.passages):
         held[passage.source].append(i)
     held["selqa"].sort(key=lambda i: (examples.passages[i].article, i))  # SQuAD's are in the order of their articles
-    sources = [Share(held[name], count, 1 if name == "fool_me_twice" else run) for name, count in wanted.items()]
+    sources = [
+        Share(held[name], count, 1 if name == "fool_me_twice" else run, rivals) for name, count in wanted.items()
+    ]
     return Sampler(sources, examples.asked, questions=questions, seed=seed)
 
 

@@ -21,6 +21,7 @@ import torch
 from batches import batch_of, sampler
 from layers import States, UpperLayers, frozen_states, load_base
 from passages import Examples, read_examples
+from rivals import rivals
 from safetensors.torch import save_file
 from validation import frozen, validate
 
@@ -79,7 +80,8 @@ def run(recipe: Recipe, data: Path, kept: Path, seed: int) -> tuple[dict[str, to
     schedule = Schedule(**recipe["training"])
     trainer = Trainer(layers.encode, layers.lora.parameters, Losses(**recipe["loss"]), schedule)
     options = {name: recipe["batch"][name] for name in ("run", "questions")}
-    drawn = sampler(train, recipe["batch"]["passages"], **options, seed=seed)
+    mined = rivals(train, *states[0]) if recipe["batch"]["mined"] else None
+    drawn = sampler(train, recipe["batch"]["passages"], mined, **options, seed=seed)
     for step in range(1, schedule.steps + 1):
         log["steps"].append(trainer.step(batch_of(train, *states[0], *drawn.draw())))
         if step % 25 == 0:

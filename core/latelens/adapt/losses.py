@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax, softplus
+
+_PRIOR_ROWS = 10  # as `latelens.explanation.matches` has it
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,14 @@ def word_weights(queries: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
+def strengths(queries: torch.Tensor, similarity: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
+    """`Explanation.strength` of each question and passage, (questions, passages): what a calibration looks at."""
+    scoring = (batch.owners != -2)[None, :, None, :]
+    best = similarity.masked_fill(~scoring, -torch.inf).amax(3)  # (questions, passages, query rows)
+    floor = (similarity * scoring).sum(3) / (scoring.sum(3) + _PRIOR_ROWS)
+    return torch.einsum("bi,bni->bn", word_weights(queries, batch), (best - floor) / (1 - floor).clamp(min=1e-6))
+
+
 def sentence_loss(scores: torch.Tensor, gold: Sequence[Sequence[int]], scale: torch.Tensor) -> torch.Tensor:
     """Minus the log of the probability that the first sentence is one that people marked."""
     logs = log_softmax(scale * scores, dim=1)
@@ -85,6 +95,16 @@ def sentence_loss(scores: torch.Tensor, gold: Sequence[Sequence[int]], scale: to
 def passage_loss(maxsims: torch.Tensor, own: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """InfoNCE over the passages of the batch."""
     return cross_entropy(scale * maxsims, own)
+
+
+def relevance_loss(found: torch.Tensor, own: torch.Tensor, scale: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
+    """Logistic loss of the right passage and of its best rival, with one scale and one centre for all questions.
+
+    The passage loss compares within a question; this one asks that strengths of different questions mean the same.
+    """
+    mine = torch.nn.functional.one_hot(own, found.shape[1]).bool()
+    rival = found.masked_fill(mine, -torch.inf).amax(1)
+    return (softplus(scale * (centre - found[mine])) + softplus(scale * (rival - centre))).mean()
 
 
 def ranking_loss(

@@ -23,11 +23,22 @@ class Share:
         How many to draw for a batch.
     run
         How many in a row.
+    rivals
+        Of each of all passages those that are hardest to tell from it, the hardest first; a run is then a passage and
+        its rivals.
     """
 
     passages: Sequence[int]
     wanted: int
     run: int = 8
+    rivals: Sequence[Sequence[int]] | None = None
+
+    def run_from(self, begin: int) -> list[int]:
+        """Passages that belong together, from the one at `begin`."""
+        if self.rivals is None:
+            return list(self.passages[begin : begin + self.run])
+        first = self.passages[begin]
+        return [first, *self.rivals[first][: self.run - 1]]
 
 
 class Sampler:
@@ -44,7 +55,7 @@ class Sampler:
             found = dict[int, None]()
             while len(found) < min(source.wanted, len(source.passages)):
                 begin = self._random.randrange(len(source.passages))
-                run = source.passages[begin : begin + source.run]
+                run = source.run_from(begin)
                 found |= dict.fromkeys(run[: source.wanted - len(found)])
             passages += found
         asked = [self._asked[i] for i in passages]

@@ -15,10 +15,12 @@ from latelens.adapt.losses import (
     mean_maxsim,
     passage_loss,
     ranking_loss,
+    relevance_loss,
     rows_loss,
     sentence_loss,
     sentence_scores,
     similarities,
+    strengths,
 )
 
 AnyBatch = TypeVar("AnyBatch", bound=TrainingBatch)
@@ -36,8 +38,12 @@ class Losses:
         Of the KL divergence from the MaxSim that the model gave as it was.
     rows
         Of the mean squared change of the similarities of a question and its passage.
-    sentence_scale, passage_scale
-        One over the temperature at the start; both are learned.
+    relevance
+        Of the logistic loss of the right passage and its best rival; 0 leaves it out.
+    sentence_scale, passage_scale, relevance_scale
+        One over the temperature at the start; all are learned, and the centre too.
+    relevance_centre
+        The strength that is as likely right as wrong, at the start.
     teacher_scale
         That of the model as it was.
     """
@@ -46,9 +52,12 @@ class Losses:
     passage: float = 1.0
     ranking: float = 2.0
     rows: float = 20.0
+    relevance: float = 0.0
     sentence_scale: float = 40.0
     passage_scale: float = 25.0
     teacher_scale: float = 25.0
+    relevance_scale: float = 14.0
+    relevance_centre: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,11 +93,12 @@ class Trainer(Generic[AnyBatch]):
         device = self._factors[0].device
         self._scales = [
             torch.nn.Parameter(torch.tensor(math.log(scale), device=device))
-            for scale in (losses.sentence_scale, losses.passage_scale)
+            for scale in (losses.sentence_scale, losses.passage_scale, losses.relevance_scale)
         ]
+        self._centre = torch.nn.Parameter(torch.tensor(losses.relevance_centre, device=device))
         groups = [
             {"params": self._factors, "lr": schedule.learning_rate, "weight_decay": schedule.weight_decay},
-            {"params": self._scales, "lr": 2e-3, "weight_decay": 0.0},
+            {"params": [*self._scales, self._centre], "lr": 2e-3, "weight_decay": 0.0},
         ]
         self._optimizer = torch.optim.AdamW(groups)
         self._rates = [float(group["lr"]) for group in groups]  # type: ignore[arg-type]
@@ -124,18 +134,22 @@ class Trainer(Generic[AnyBatch]):
     def _parts(self, batch: AnyBatch) -> dict[str, torch.Tensor]:
         """The parts of the loss, weighed."""
         queries, passages = self._encode(batch)
-        asked, (sentence_scale, passage_scale) = self._losses, (scale.exp() for scale in self._scales)
+        asked, (sentence_scale, passage_scale, relevance_scale) = self._losses, (s.exp() for s in self._scales)
         similarity = similarities(queries, passages)
         before = similarities(batch.query_before, batch.passage_before)
         maxsims = mean_maxsim(similarity, batch)
         scores = sentence_scores(queries, similarity, batch)
         order = ranking_loss(maxsims, mean_maxsim(before, batch), passage_scale, asked.teacher_scale)
-        return {
+        parts = {
             "sentence": asked.sentence * sentence_loss(scores, batch.gold, sentence_scale),
             "passage": asked.passage * passage_loss(maxsims, batch.own, passage_scale),
             "ranking": asked.ranking * order,
             "rows": asked.rows * rows_loss(similarity, before, batch),
         }
+        if asked.relevance:
+            found = strengths(queries, similarity, batch)
+            parts["relevance"] = asked.relevance * relevance_loss(found, batch.own, relevance_scale, self._centre)
+        return parts
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from latelens import explain, find_evidence
 from latelens.adapt import losses
-from latelens.adapt.sampling import pad
+from latelens.adapt.sampling import Sampler, Share, pad
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts" / "training"
 PASSAGES = [
@@ -84,12 +84,13 @@ def test_the_sentence_scores_and_maxsims_of_training_are_those_of_the_library(ex
     batch = batch_of(examples, offline)
     similarity = losses.similarities(batch.query_before, batch.passage_before)
     scores = losses.sentence_scores(batch.query_before, similarity, batch)
-    maxsims = losses.mean_maxsim(similarity, batch)
+    maxsims, found = losses.mean_maxsim(similarity, batch), losses.strengths(batch.query_before, similarity, batch)
     documents = offline.encode_documents([" ".join(sentences) for sentences in PASSAGES])
     for i, query in enumerate(offline.encode_queries([question for question, *_ in QUESTIONS])):
         for j, document in enumerate(documents):
             explanation = explain(query, document)
             assert maxsims[i, j].item() * len(query) == pytest.approx(explanation.score, abs=1e-3)
+            assert found[i, j].item() == pytest.approx(explanation.strength, abs=1e-4)
         own = QUESTIONS[i][1]
         ends = list(accumulate(len(sentence) + 1 for sentence in PASSAGES[own]))
         spans = [(end - len(s) - 1, end - 1) for end, s in zip(ends, PASSAGES[own], strict=True)]
@@ -106,6 +107,29 @@ def test_the_loss_falls_where_the_marked_sentence_rises_and_has_finite_gradients
     loss.backward()
     assert scores.grad[0, 1] < 0 < scores.grad[0, 0]
     assert torch.isfinite(scale.grad)
+
+
+def test_the_loss_of_relevance_asks_that_one_bound_serves_all_questions():
+    own, one, centre = torch.tensor([0, 0]), torch.tensor(1.0), torch.tensor(0.5)
+    found = torch.tensor([[0.7, 0.6, 0.1], [0.4, 0.3, 0.2]], requires_grad=True)  # both right ones are first
+    loss = losses.relevance_loss(found, own, one, centre)
+    assert loss.item() == pytest.approx(
+        np.mean([np.log1p(np.exp(-0.2)) + np.log1p(np.exp(0.1)), np.log1p(np.exp(0.1)) + np.log1p(np.exp(-0.2))])
+    )
+    loss.backward()
+    assert (found.grad[:, 0] < 0).all()
+    assert (found.grad[:, 1] > 0).all()
+    assert not found.grad[:, 2].any()  # only the best rival counts
+    assert found.grad[1, 0] < found.grad[0, 0]  # the weak right one is pulled harder
+
+
+def test_a_run_is_a_passage_with_its_hardest_rivals():
+    share = Share(range(4), wanted=3, run=3, rivals=[(2, 1, 3), (3, 0), (0,), (1,)])
+    assert share.run_from(0) == [0, 2, 1]
+    assert share.run_from(2) == [2, 0]
+    passages, questions = Sampler([share], [(0,), (1,), (2,), (3,)], questions=1, seed=0).draw()
+    assert len(set(passages)) == 3
+    assert questions == passages
 
 
 def test_a_question_whose_answer_was_cut_off_is_left_out(scripts, tmp_path, offline):
