@@ -72,7 +72,7 @@ class Folder:
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 deadline = time.monotonic() + _PATIENCE
-                while not _try_lock(descriptor):
+                while not try_lock(descriptor):
                     if time.monotonic() > deadline:
                         raise TimeoutError(
                             f"another process has been writing to {str(self.path)!r} for {_PATIENCE:.0f} s; one "
@@ -126,7 +126,7 @@ class Folder:
 
     def replace(self, head: Mapping[str, Any], parts: Sequence[LiveSegment]) -> bytes:
         """Put a new manifest on disk, and return it: with it, the parts count and no others."""
-        _sync(self.path)  # the names of the segment files
+        sync(self.path)  # the names of the segment files
         entries = [
             {
                 **asdict(part.file),
@@ -146,7 +146,7 @@ class Folder:
             temporary.replace(self.path / "manifest.json")
         finally:
             temporary.unlink(missing_ok=True)
-        _sync(self.path)
+        sync(self.path)
         return manifest
 
     def sweep(self, parts: Sequence[LiveSegment]) -> None:
@@ -165,26 +165,29 @@ def _digest(content: Mapping[str, Any]) -> str:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Whether an open file is now locked for whoever has it open."""
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
             return False
         return True
 
-    def _sync(folder: Path) -> None:
+    def sync(folder: Path) -> None:
         """Windows has no such call for folders."""
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Whether an open file is now locked for whoever has it open."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
 
-    def _sync(folder: Path) -> None:
+    def sync(folder: Path) -> None:
+        """Put the names of a folder's files on disk."""
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

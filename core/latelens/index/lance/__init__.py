@@ -1,4 +1,4 @@
-"""LanceDB: one machine, some hundred thousand chunks."""
+"""LanceDB: one machine, up to a million chunks."""
 
 from latelens.index.lance.index import LanceIndex
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
-from lancedb.index import FTS, IvfRq
+from lancedb.index import FTS
 
-from latelens.index.lance.table import TEXT_INDEX, VECTOR_INDEX, Snapshot, Table, has_text_index, vector_indexes
+from latelens.index.exact.folder import try_lock
+from latelens.index.lance.lists import LISTS
+from latelens.index.lance.making import make_lists
+from latelens.index.lance.table import TEXT_INDEX, Snapshot, Table, has_text_index, newest
 
 # The share of the table that may be loose beside an index before a new one pays: making one reads all vectors.
 _LOOSE_SHARE = 0.2
-# Every write lists all files anew. Beside an index five times as many are kept, for merging them needs a new one.
+# Every write lists all files anew.
 _MOST_FILES = 200
 # Readers that began on an older version have finished after so long.
 _KEPT = timedelta(hours=1)
@@ -22,39 +29,40 @@ _WORDS = FTS(base_tokenizer="icu/split", stem=False, remove_stop_words=False, ma
 
 
 def pays(snapshot: Snapshot, index_from: int | None) -> bool:
-    """Whether an index, or a new one, is worth its making."""
-    if index_from is None:
+    """Whether an index, or a new one, is worth its making; `index_from` is in bytes of float32 rows."""
+    if index_from is None or not snapshot.loose_count:
         return False
-    if len(snapshot.loose) >= max(index_from, _LOOSE_SHARE * snapshot.indexed):
-        return True
-    return snapshot.covered is not None and _files(snapshot) > 5 * _MOST_FILES
-
-
-def vector_index(rows: int) -> IvfRq:
-    """How to index so many vectors.
-
-    For 2 million structured rows of 96 dimensions, two bits and 1,024 partitions found .998 of the best 10, one bit
-    .98, and 244 partitions, LanceDB's choice, took four times as long (100 candidates of 500 listed, 32 probes).
-    Making the index takes rows times partitions, so their number grows with the root of the rows.
-    """
-    return IvfRq(
-        distance_type="cosine",
-        num_bits=2,
-        num_partitions=max(1, round(0.72 * math.sqrt(rows))),
-        max_iterations=5,
-        sample_rate=32,
-    )
+    known = snapshot.row_count - snapshot.loose_count
+    return 4 * snapshot.dim * snapshot.loose_count >= max(index_from, _LOOSE_SHARE * 4 * snapshot.dim * known)
 
 
 def index_vectors(table: Table) -> None:
-    """Make the vector index anew, beside readers and writers."""
-    with table.folder.locked():  # no write is under way, so every row up to this version is seen
-        handle = table.fresh()
-        generation = handle.version
-    rows = int(handle.search().select(["rows"]).to_arrow()["rows"].to_numpy().sum())
-    handle.create_index("vectors", config=vector_index(rows), name=f"{VECTOR_INDEX}{generation}", replace=True)
-    for _, name in vector_indexes(handle)[:-1]:
-        handle.drop_index(name)
+    """Make the lists anew, beside readers and writers, unless another process is at it."""
+    with _alone(table.path) as alone:
+        snapshot = table.snapshot()
+        if not alone or snapshot is None or not len(snapshot.ids):
+            return
+        _sweep(table.path)  # what a killed builder left
+        make_lists(snapshot, table.path)
+        _sweep(table.path)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Whether this is the one builder; the system gives the lock back when a process dies."""
+    descriptor = os.open(folder / "building", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete all lists but the newest; whoever has them mapped keeps them until then."""
+    kept = newest(folder)
+    for path in list(folder.iterdir()):
+        if path.name.startswith(LISTS) and path.name != kept:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def index_words(table: Table, *, anew: bool) -> None:

@@ -1,4 +1,4 @@
-"""`LanceIndex`: chunks on disk in LanceDB, candidates from its indexes, scores by exact MaxSim."""
+"""`LanceIndex`: chunks on disk in LanceDB, candidates from an index, scores by exact MaxSim."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.arguments import check_count, check_ids
+from latelens.index.exact.stored_rows import ROW_TYPES, RowType
 from latelens.index.filters import Condition
 from latelens.index.lance.build import index_vectors, index_words, many_files, merge_files, pays
+from latelens.index.lance.columns import CHUNK, ROWS, chunk_of, unpack
 from latelens.index.lance.search import Search
-from latelens.index.lance.table import CHUNK, Snapshot, Table, among, chunk_of, has_text_index, of_document, unpack
+from latelens.index.lance.table import Snapshot, Table, among, has_text_index, of_document
 from latelens.index.protocol import Chunk, Filter, Hit
 from latelens.index.token_index import TokenIndex, refuse_changed
 from latelens.paths import checked_folder
@@ -30,10 +30,11 @@ _SLICE = 1000  # chunks to read at a time
 class LanceIndex(TokenIndex):
     """Keeps chunks in a folder, in LanceDB, and searches them with an index once there are many.
 
-    Up to `index_from` chunks every one is scored, which is faster then, and misses nothing. Beyond, LanceDB's IVF_RQ
-    (Gao and Long, *RaBitQ*, SIGMOD 2024) lists candidates, whose scores are then computed exactly from the stored
-    vectors: a score never is an approximation, but a chunk may be missed. Chunks that came after the index was made
-    are scored one by one beside it, from memory.
+    While their rows take less than `index_from` bytes every chunk is scored, which is fast then, and misses nothing.
+    Beyond, an index of centroids (as in PLAID and WARP) chooses candidates, whose scores are computed from rows in a
+    byte a value with a proven bound on their error; the few that may be among the best are scored exactly from the
+    stored rows. So a score never is an approximation, but a chunk may be missed. Chunks that came after the index was
+    made are scored one by one beside it, from memory.
 
     Whatever `add`, `upsert` or `delete` has done is on disk when they return, and a process may be killed at any
     moment. Any number of processes may search the folder, and see at their next search what others wrote; one writes
@@ -52,16 +53,21 @@ class LanceIndex(TokenIndex):
         "hybrid" also takes candidates that share words with the query (BM25): an exact name or code is then found
         whatever the encoder makes of it. The order is that of MaxSim all the same. `Hit.stages` says where a hit
         comes from. The first search makes the index of words, if the folder has none.
+    rows
+        How rows are kept: "float32", or at half the size as "float16", or at a little more than a quarter as "int8",
+        each row with a step of its own. Scores, evidence and `rows` are then exactly those of the kept rows, and no
+        longer those of the encoder's. None keeps what the folder has, and "float32" otherwise.
     index_from
-        How many chunks that no index knows are scored one by one. The `add`, `upsert` or `persist` that finds more,
-        and at least a fifth of what the index knows, makes the index anew before it returns: 37 s of processor time
-        for 20,000 chunks of 100 rows. None leaves it to `build_index`. Their vectors are kept in memory, up to 1 GiB.
+        How many bytes of rows that no index knows, counted as float32, are scored one by one: 5,000 chunks of 100 rows
+        of 96 dimensions by default. The `add`, `upsert` or `persist` that finds more, and at least a fifth of what the
+        index knows, makes the index anew before it returns: 30 s of processor time for 20,000 such chunks. None leaves
+        it to `build_index`. Rows without an index are kept in memory, up to 1 GiB.
     candidates
-        How many chunks to score exactly in a search with the index, and how many to take from BM25; at least 2 `k`
-        are. None takes 100, beyond 20,000 chunks more, as their square root: of the best 10 of 20,000, 50 found 92 %
-        and 100 found 99.8 %; of 100,000, 100 found 90 % and 200 found all.
+        How many chunks the index chooses for a search; at least 2 `k`. None takes 1,000, beyond 20,000 chunks more, as
+        their fourth root: of the best 10 of 20,000, 300 held 96.5 % and 1,000 held 99.5 %. In "hybrid" mode as many
+        are taken from BM25, 100 for None.
     probes
-        How many of the index's partitions to look through for each row of a query.
+        How many of the index's lists to look through for each row of a query: with 32, 1,000 candidates held 98.5 %.
 
     Raises
     ------
@@ -77,9 +83,10 @@ class LanceIndex(TokenIndex):
         path: str | os.PathLike[str],
         *,
         mode: Literal["dense", "hybrid"] = "dense",
-        index_from: int | None = 5000,
+        rows: RowType | None = None,
+        index_from: int | None = 200_000_000,
         candidates: int | None = None,
-        probes: int = 32,
+        probes: int = 64,
     ) -> None:
         super().__init__(encoder)
         check_one_of("mode", mode, ["dense", "hybrid"])
@@ -88,9 +95,12 @@ class LanceIndex(TokenIndex):
             check_count("candidates", candidates)
         if index_from is not None:
             check_count("index_from", index_from)
+        if rows is not None:
+            check_one_of("rows", rows, ROW_TYPES)
         self.path, self.mode, self.index_from = _checked(path), mode, index_from
         self.candidates, self.probes = candidates, probes
-        self._table = Table(self.path, encoder)
+        self._asked_rows = rows
+        self._table = Table(self.path, encoder, rows)
         self._searching = Search(candidates, probes, words=mode == "hybrid")
         self._building = threading.Lock()
         self._table.snapshot()  # refuses another encoder's folder
@@ -98,7 +108,12 @@ class LanceIndex(TokenIndex):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled or copied, the folder is opened again."""
         opened = partial(
-            LanceIndex, mode=self.mode, index_from=self.index_from, candidates=self.candidates, probes=self.probes
+            LanceIndex,
+            mode=self.mode,
+            rows=self._asked_rows,
+            index_from=self.index_from,
+            candidates=self.candidates,
+            probes=self.probes,
         )
         return opened, (self.encoder, self.path)
 
@@ -168,12 +183,12 @@ class LanceIndex(TokenIndex):
         if snapshot is None or not ids:
             return [None for _ in ids]
         columns = snapshot.table.search().where(among("id", dict.fromkeys(ids)))
-        found = columns.select(["id", "text", "labels", "vectors"]).to_arrow()
-        packed = unpack(found["vectors"], self.encoder.dim)
+        found = columns.select(["id", "text", "labels", *ROWS]).to_arrow()
+        offsets, stored = unpack(found, self.encoder.dim, self.row_type)
         kept = found.select(["id", "text", "labels"]).to_pylist()
         rows = {
-            row["id"]: from_bytes(row["labels"], row["text"], vectors=np.asarray(packed.values[start:end]))
-            for row, start, end in zip(kept, packed.offsets[:-1], packed.offsets[1:], strict=True)
+            row["id"]: from_bytes(row["labels"], row["text"], vectors=stored[start:end])
+            for row, start, end in zip(kept, offsets[:-1], offsets[1:], strict=True)
         }
         return [rows.get(id_) for id_ in ids]
 
@@ -191,6 +206,11 @@ class LanceIndex(TokenIndex):
         """All chunks, or those that fulfil a filter, a dict or SQL; streamed, in no particular order."""
         return super().chunks(filter)  # type: ignore[arg-type]
 
+    @property
+    def row_type(self) -> str:
+        """How rows are kept: "float32", "float16" or "int8"."""
+        return self._table.row_type
+
     def count(self) -> int:
         """How many chunks there are."""
         snapshot = self._table.snapshot()
@@ -205,11 +225,10 @@ class LanceIndex(TokenIndex):
         snapshot = self._table.snapshot()
         if snapshot is None:
             return
-        if built := pays(snapshot, self.index_from):
-            self.build_index()
-        # Merging beside an index that does not know all rows takes longer than making it anew.
-        if (built or snapshot.covered is None) and many_files(snapshot):
+        if many_files(snapshot):
             merge_files(self._table)
+        if pays(snapshot, self.index_from):
+            self.build_index()
 
     def _rows_of(self, ids: Sequence[str], columns: list[str]) -> list[dict[str, str]]:
         snapshot = self._table.snapshot()
@@ -232,7 +251,7 @@ class LanceIndex(TokenIndex):
             if not pairs:
                 return
             table = self._table.writable()
-            batch = self._table.batch(pairs, generation=table.version + 1)
+            batch = self._table.batch(pairs, version=table.version)
             if known and replace:
                 table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(batch)
             else:
@@ -253,7 +272,7 @@ class LanceIndex(TokenIndex):
             if gone and not chunks:
                 table.delete(among("id", gone))
             elif chunks:  # one version of the table for both
-                batch = self._table.batch(list(zip(chunks, rows, strict=True)), generation=table.version + 1)
+                batch = self._table.batch(list(zip(chunks, rows, strict=True)), version=table.version)
                 merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
                 if gone:
                     merge = merge.when_not_matched_by_source_delete(among("id", gone))

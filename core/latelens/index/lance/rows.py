@@ -6,13 +6,15 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import explain
-from latelens.index.lance.table import CHUNK, RowIds, Snapshot, chunk_of
+from latelens.index.lance.columns import CHUNK, chunk_of
+from latelens.index.lance.table import RowIds, Snapshot
 from latelens.index.protocol import Hit
 from latelens.index.scoring import exact_score, longest, may_be_best, rounding
 from latelens.index.token_index import ranked
@@ -71,14 +73,14 @@ class LooseRows:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._version = -1
+        self._of: Snapshot | None = None  # an index may come without a new version
         self._kept: list[LiveRows] = []
         self._rest: RowIds = np.empty(0, dtype=np.uint64)
 
     def at(self, snapshot: Snapshot) -> Iterator[LiveRows]:
         """The loose rows of a snapshot."""
         with self._lock:
-            if self._version != snapshot.version:
+            if self._of is not snapshot:
                 self._read(snapshot)
             kept, rest = self._kept, self._rest
         yield from kept
@@ -95,13 +97,14 @@ class LooseRows:
             new = new[_SLICE:]
         if len(kept) > _MOST_BLOCKS and size < _MOST_BYTES:
             kept = [_merged(kept)]
-        self._version, self._kept, self._rest = snapshot.version, kept, new
+        self._of, self._kept, self._rest = snapshot, kept, new
 
 
 def fetched(snapshot: Snapshot, ids: RowIds) -> Iterator[LiveRows]:
     """Rows of the table, read in slices."""
     for first in range(0, len(ids), _SLICE):
-        block = Block(*snapshot.vectors(ids[first : first + _SLICE]))
+        found, offsets, rows = snapshot.stored(ids[first : first + _SLICE])
+        block = Block(found, PackedEmbeddings(rows.exact(), offsets))
         yield LiveRows(block, np.arange(len(block.ids)))
 
 
@@ -141,35 +144,29 @@ class Best:
 
     def hits(self, snapshot: Snapshot, stages: Mapping[str, Mapping[int, float]]) -> list[Hit]:
         """The best rows, explained; `stages` are scores by row of what was searched before."""
-        found = self._found
+        found, columns = self._found, _columns(snapshot, [row.id for row in self._found])
         if len(found) > self.k:
-            names = _column(snapshot, [row.id for row in found], "id")
             exact = {row.id: exact_score(self.query.vectors, row.vectors) for row in found}
-            found = sorted(found, key=lambda row: (-exact[row.id], names[row.id]))[: self.k]
-        return ranked(_explained(self.query, found, snapshot, stages), self.k)
+            found = sorted(found, key=lambda row: (-exact[row.id], columns[row.id]["id"]))[: self.k]
+        return ranked((_explained(self.query, row, columns[row.id], stages) for row in found), self.k)
 
     def _may_be_best(self, scores: NDArray[np.float64]) -> NDArray[np.intp]:
         return may_be_best(scores, self.k, rounding(self.query.vectors, self._norm))
 
 
 def _explained(
-    query: TokenEmbeddings, found: Sequence[_Scored], snapshot: Snapshot, stages: Mapping[str, Mapping[int, float]]
-) -> Iterator[Hit]:
-    ids = np.array([row.id for row in found], dtype=np.uint64)
-    columns = snapshot.take(ids, [*CHUNK, "labels"]).to_pylist() if len(ids) else []
-    kept = {columns["_rowid"]: columns for columns in columns}
-    for row in found:
-        columns = kept[row.id]
-        chunk = chunk_of(columns)
-        # A copy, so that a hit does not keep its neighbours in memory.
-        document = from_bytes(columns["labels"], chunk.text, vectors=row.vectors.copy())
-        before = {stage: scores[row.id] for stage, scores in stages.items() if row.id in scores}
-        yield Hit(chunk, explain(query, document), before)
+    query: TokenEmbeddings, row: _Scored, columns: Mapping[str, Any], stages: Mapping[str, Mapping[int, float]]
+) -> Hit:
+    chunk = chunk_of(columns)
+    # A copy, so that a hit does not keep its neighbours in memory.
+    document = from_bytes(columns["labels"], chunk.text, vectors=row.vectors.copy())
+    before = {stage: scores[row.id] for stage, scores in stages.items() if row.id in scores}
+    return Hit(chunk, explain(query, document), before)
 
 
-def _column(snapshot: Snapshot, ids: Sequence[int], name: str) -> dict[int, str]:
-    found = snapshot.take(np.array(ids, dtype=np.uint64), [name])
-    return dict(zip(found["_rowid"].to_pylist(), found[name].to_pylist(), strict=True))
+def _columns(snapshot: Snapshot, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    found = snapshot.take(np.array(ids, dtype=np.uint64), [*CHUNK, "labels"]).to_pylist() if ids else []
+    return {row["_rowid"]: row for row in found}
 
 
 def _living(block: Block, ids: RowIds) -> LiveRows:

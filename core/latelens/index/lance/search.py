@@ -1,4 +1,4 @@
-"""How a `LanceIndex` searches: candidates from LanceDB's indexes, all loose rows, and exact scores for both."""
+"""How a `LanceIndex` searches: candidates from its lists and LanceDB's words, all loose rows, exact scores for all."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.index.filters import Condition
 from latelens.index.lance.filters import MetadataRows
 from latelens.index.lance.rows import Best, LooseRows, fetched
-from latelens.index.lance.table import RowIds, Snapshot, among
+from latelens.index.lance.table import GONE, RowIds, Snapshot, among
 from latelens.index.protocol import Hit
+from latelens.index.scoring import may_be_best
 
-# How many to score exactly, where nobody says: so many of so many chunks, and more in larger tables.
-_CANDIDATES, _CHUNKS = 100, 20_000
-# Rows that the index lists for each that is scored exactly: its order is rough, but the best are among the first.
-_LISTED = 5
-# Under a filter, so many times the candidates are still scored one and all: 2,000 of 20,000 chunks took 190 ms of
-# processor time, telling LanceDB their ids 290.
-_FEW = 20
-# The share of the table from which on it is faster to list more and drop what the filter does not let through.
-_MANY = 0.1
+# How many chunks the lists choose, where nobody says: so many of so many, and more in larger tables.
+_CANDIDATES, _CHUNKS = 1000, 20_000
+# Under a filter, so many times the candidates are still scored one and all.
+_FEW = 4
+_GROWTH = 0.25
+# How many to take from BM25.
+_WORDS = 100
 _LANCE, _BM25 = "lance", "bm25"
 
 
@@ -84,11 +84,11 @@ class Search:
             best.look_at(part if allowed is None else part.among(allowed.ids))
         stages: dict[str, dict[int, float]] = {}
         rows = np.empty(0, dtype=np.uint64)
-        if snapshot.covered is not None:
+        if snapshot.lists is not None:
             rows, stages[_LANCE] = self._nearest(snapshot, query, k, allowed)
         if self.words:
             where = None if allowed is None else allowed.where
-            found, scores = snapshot.with_words(query.text, self._wanted(snapshot, k), where)
+            found, scores = snapshot.with_words(query.text, self._words_wanted(k), where)
             stages[_BM25] = dict(zip(found.tolist(), scores, strict=True))
             rows = np.union1d(rows, np.setdiff1d(found, snapshot.loose))
         for part in fetched(snapshot, rows):
@@ -98,28 +98,31 @@ class Search:
     def _nearest(
         self, snapshot: Snapshot, query: TokenEmbeddings, k: int, allowed: Allowed | None
     ) -> tuple[RowIds, dict[int, float]]:
-        """Rows to score exactly among those that the index knows, and what it takes their scores for."""
-        wanted = self._wanted(snapshot, k)
-        pool = None if allowed is None else np.setdiff1d(allowed.ids, snapshot.loose)
-        if (snapshot.indexed if pool is None else len(pool) / _FEW) > wanted:
-            found, scores = self._listed(snapshot, query, wanted, allowed)
-            known = ~np.isin(found, snapshot.loose) if pool is None else np.isin(found, pool)
-            if known.sum() >= k:
-                return found[known][:wanted], dict(zip(found.tolist(), scores, strict=True))
-        # So few are allowed or found, or so many wanted, that all are looked at.
-        return np.setdiff1d(snapshot.ids, snapshot.loose) if pool is None else pool, {}
+        """Rows that may be among the best `k` that the lists choose, and the estimates by which they did."""
+        lists, rows = snapshot.lists, snapshot.listed
+        assert lists is not None
+        open_ = rows != GONE if allowed is None else np.isin(rows, allowed.ids)
+        positions, wanted = np.flatnonzero(open_), self._wanted(snapshot, k)
+        estimates = None
+        if len(positions) > (wanted if allowed is None else _FEW * wanted):
+            estimates = lists.estimates(query.vectors, self.probes)
+            positions = positions[_largest(estimates[positions], wanted)]
+        scores, errors = lists.scores(query.vectors, positions)
+        positions = positions[may_be_best(scores, k, errors)]
+        found = rows[positions]
+        told = {} if estimates is None else dict(zip(found.tolist(), estimates[positions].tolist(), strict=True))
+        return found, told
 
     def _wanted(self, snapshot: Snapshot, k: int) -> int:
-        usual = round(_CANDIDATES * max(1.0, snapshot.indexed / _CHUNKS) ** 0.5)
+        """How many chunks the lists choose."""
+        assert snapshot.lists is not None
+        usual = round(_CANDIDATES * max(1.0, len(snapshot.lists) / _CHUNKS) ** _GROWTH)
         return max(usual if self.candidates is None else self.candidates, 2 * k)
 
-    def _listed(
-        self, snapshot: Snapshot, query: TokenEmbeddings, wanted: int, allowed: Allowed | None
-    ) -> tuple[RowIds, list[float]]:
-        limit = _LISTED * wanted
-        if allowed is None:
-            return snapshot.nearest(query, limit, self.probes, None)
-        share = len(allowed.ids) / len(snapshot.ids)
-        if allowed.sql is None and share > _MANY:
-            return snapshot.nearest(query, round(limit / share), self.probes, None)
-        return snapshot.nearest(query, limit, self.probes, allowed.where)
+    def _words_wanted(self, k: int) -> int:
+        return max(_WORDS if self.candidates is None else self.candidates, 2 * k)
+
+
+def _largest(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """Positions of the `count` largest, in order."""
+    return np.sort(np.argpartition(values, len(values) - count)[len(values) - count :])

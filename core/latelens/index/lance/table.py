@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.exact.folder import Folder
+from latelens.index.exact.stored_rows import RowType, StoredRows
+from latelens.index.lance.columns import KEY, ROWS, kept_rows, schema_of, to_arrow, unpack
+from latelens.index.lance.lists import LISTS, UNFINISHED, Lists
 from latelens.index.protocol import Chunk
-from latelens.index.token_index import check_manifest, digest, manifest_of
-from latelens.maxsim import PackedEmbeddings
-from latelens.serialize import to_bytes
+from latelens.index.token_index import check_manifest, manifest_of
 
 try:
     import lancedb
-    import pyarrow as pa
     from lancedb.query import MatchQuery
 except ModuleNotFoundError as error:
     if error.name not in ("lancedb", "pyarrow"):
@@ -32,13 +32,11 @@ except ModuleNotFoundError as error:
     raise ImportError("LanceIndex keeps its chunks in LanceDB: run `pip install 'latelens[lancedb]'`") from error
 
 KIND = "lance"
-VECTOR_INDEX = "maxsim_"  # and the generation up to which it knows the rows
 TEXT_INDEX = "words"
-CHUNK = ["id", "text", "exact_metadata", "document_id"]  # the columns of a chunk
 _TABLE = "chunks"
-_KEY = b"latelens"
 
 RowIds = NDArray[np.uint64]
+GONE = np.uint64(2**64 - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,56 +51,79 @@ class Snapshot:
         A handle that stays at the version.
     version
         LanceDB's count of changes.
-    covered
-        Rows up to this generation are in the vector index, later ones are loose; None without an index.
-    dim
-        Of the encoder's vectors; those on disk may have zeros after it.
+    lists
+        The index of the chunks' rows; None without one.
+    dim, row_type
+        Of the rows.
     """
 
     table: Any
     version: int
-    covered: int | None
+    lists: Lists | None
     dim: int
+    row_type: str
 
     @cached_property
     def ids(self) -> RowIds:
         """All rows, sorted."""
-        return self.matching(None)
+        return self._scanned[0]
 
     @cached_property
     def loose(self) -> RowIds:
-        """Rows that the vector index does not know, sorted."""
-        return self.ids if self.covered is None else self.matching(f"generation > {self.covered}")
+        """Rows that the lists do not know, sorted."""
+        return self.ids if self.lists is None else self.ids[self._positions < 0]
 
     @cached_property
-    def indexed(self) -> int:
-        """How many rows the vector index knows."""
-        return int(self.table.count_rows()) - len(self.loose)
+    def listed(self) -> RowIds:
+        """The row at each position of the lists, `GONE` where it has been deleted or replaced since."""
+        assert self.lists is not None
+        rows = np.full(len(self.lists), GONE, dtype=np.uint64)
+        known = self._positions >= 0
+        rows[self._positions[known]] = self.ids[known]
+        return rows
+
+    @property
+    def row_count(self) -> int:
+        """How many vectors all rows have."""
+        return int(self._scanned[2].sum())
+
+    @property
+    def loose_count(self) -> int:
+        """How many vectors the loose rows have."""
+        return self.row_count if self.lists is None else int(self._scanned[2][self._positions < 0].sum())
+
+    @cached_property
+    def _scanned(self) -> tuple[RowIds, NDArray[np.int64], NDArray[np.int64]]:
+        """All rows, sorted, with the number and the count of vectors of each."""
+        found = self.table.search().select(["number", "rows"]).with_row_id(True).to_arrow()
+        ids = found["_rowid"].to_numpy()
+        order = np.argsort(ids)
+        return ids[order], found["number"].to_numpy()[order], found["rows"].to_numpy()[order].astype(np.int64)
+
+    @cached_property
+    def _positions(self) -> NDArray[np.intp]:
+        assert self.lists is not None
+        return self.lists.positions(self._scanned[1])
 
     def matching(self, where: str | None) -> RowIds:
         """Rows for which some SQL is true, sorted."""
-        scan = self.table.search()
-        found = (scan if where is None else scan.where(where)).select(["generation"]).with_row_id(True).to_arrow()
+        if where is None:
+            return self.ids
+        found = self.table.search().where(where).select(["number"]).with_row_id(True).to_arrow()
         return np.sort(found["_rowid"].to_numpy())
+
+    def batches(self, columns: Sequence[str], size: int) -> Iterator[Any]:
+        """Columns of all rows, in the order in which they lie, at most so many at a time."""
+        yield from self.table.search().select(list(columns)).to_batches(batch_size=size)
 
     def take(self, ids: RowIds, columns: Sequence[str]) -> Any:
         """Columns of some rows and their ``_rowid``, in any order, as an Arrow table."""
         return self.table.take_row_ids(ids.tolist()).select(list(columns)).with_row_id().to_arrow()
 
-    def vectors(self, ids: RowIds) -> tuple[RowIds, PackedEmbeddings]:
-        """The vectors of some rows, in any order, and which rows they are."""
-        found = self.take(ids, ["vectors"])
-        return found["_rowid"].to_numpy(), unpack(found["vectors"], self.dim)
-
-    def nearest(self, query: TokenEmbeddings, limit: int, probes: int, where: str | None) -> tuple[RowIds, list[float]]:
-        """Rows that the vector index finds, best first, and approximations of their scores."""
-        vectors = pad(query.vectors)
-        # Without `_distance` LanceDB warns. `fast_search` leaves the loose rows out.
-        search = self.table.search(vectors, vector_column_name="vectors").distance_type("cosine").fast_search()
-        search = search.select(["_distance"]).with_row_id(True).limit(limit).nprobes(probes)
-        found = (search if where is None else search.where(where, prefilter=True)).to_arrow()
-        scores = len(query) - found["_distance"].to_numpy().astype(np.float64)
-        return found["_rowid"].to_numpy(), scores.tolist()
+    def stored(self, ids: RowIds) -> tuple[RowIds, NDArray[np.int64], StoredRows]:
+        """Which rows these are, in any order, where the vectors of each begin and end, and the vectors."""
+        found = self.take(ids, ROWS)
+        return found["_rowid"].to_numpy(), *unpack(found, self.dim, self.row_type)
 
     def with_words(self, text: str, limit: int, where: str | None) -> tuple[RowIds, list[float]]:
         """Rows that share words with a text, best first, and their BM25."""
@@ -115,14 +136,18 @@ class Snapshot:
 class Table:
     """The table in a folder, made at the first write. Any number of processes read it; one at a time writes."""
 
-    def __init__(self, path: Path, encoder: Encoder) -> None:
+    def __init__(self, path: Path, encoder: Encoder, rows: RowType | None) -> None:
         self.path, self.encoder = path, encoder
+        self._asked_rows = rows
+        self.row_type: str = rows or "float32"
         self.folder = Folder(path)
         self._lock = threading.Lock()
         self._latest: Any = None
         if (manifest := path / "manifest.json").exists():  # other indexes keep one
             check_manifest(json.loads(manifest.read_bytes()), encoder, KIND, repr(str(path)))
         self._snapshot: Snapshot | None = None
+        self._lists: Lists | None = None
+        self._lists_name: str | None = None
 
     def snapshot(self) -> Snapshot | None:
         """The table as it is now; None where there is none yet."""
@@ -130,14 +155,20 @@ class Table:
         if latest is None:
             return None
         with self._lock:
-            if self._snapshot is None or self._snapshot.version != latest.version:
-                self._snapshot = self._pinned()
-            return self._snapshot
+            while True:
+                name, known = newest(self.path), self._snapshot
+                if known is not None and (known.version, self._lists_name) == (latest.version, name):
+                    return known
+                try:
+                    self._snapshot = self._pinned(name)
+                except FileNotFoundError:
+                    if name == newest(self.path):
+                        raise  # otherwise another process has just made newer lists, and removed these
 
     def writable(self) -> Any:
         """The table to write to, made where there is none; the caller holds `folder.locked()`."""
         if (table := self._opened()) is None:
-            schema = _schema(self.encoder.dim, manifest_of(self.encoder, KIND))
+            schema = schema_of({**manifest_of(self.encoder, KIND), "rows": self.row_type})
             self._database.create_table(_TABLE, schema=schema)
             table = self._opened()
         return table
@@ -146,9 +177,9 @@ class Table:
         """A handle of its own for long work: those who use the others do not wait for it."""
         return self._database.open_table(_TABLE)
 
-    def batch(self, pairs: Sequence[tuple[Chunk, TokenEmbeddings]], generation: int) -> Any:
-        """Chunks and their rows as an Arrow table; the generation is above the version that they are added to."""
-        return _to_arrow(pairs, generation, _schema(self.encoder.dim, {}))
+    def batch(self, pairs: Sequence[tuple[Chunk, TokenEmbeddings]], version: int) -> Any:
+        """Chunks and their rows as an Arrow table, to be added to this version."""
+        return to_arrow(pairs, version, self.row_type)
 
     def _opened(self) -> Any:
         """The handle that follows every change, also of other processes; None where there is no table."""
@@ -158,38 +189,37 @@ class Table:
                     table = self.fresh()
                 except ValueError:  # a writer is making it
                     return None
-                found = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+                found = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
                 check_manifest(found, self.encoder, KIND, repr(str(self.path)))
+                self.row_type = kept_rows(found, self._asked_rows, self.path)
                 self._latest = table
             return self._latest
 
-    def _pinned(self) -> Snapshot:
+    def _pinned(self, name: str | None) -> Snapshot:
         table = self.fresh()
         version = table.version
         table.checkout(version)
-        # A builder that was killed may leave two: LanceDB may then search the older one.
-        known = [generation for generation, _ in vector_indexes(table)]
-        return Snapshot(table, version, min(known, default=None), self.encoder.dim)
+        if name != self._lists_name:
+            self._lists = None if name is None else Lists.open(self.path / name)
+            self._lists_name = name
+        return Snapshot(table, version, self._lists, self.encoder.dim, self.row_type)
 
     @cached_property
     def _database(self) -> Any:
         return lancedb.connect(self.path, read_consistency_interval=timedelta(0))
 
 
-def vector_indexes(table: Any) -> list[tuple[int, str]]:
-    """Generation and name of each vector index, the oldest first."""
-    names = [index.name for index in table.list_indices() if index.name.startswith(VECTOR_INDEX)]
-    return sorted((int(name.removeprefix(VECTOR_INDEX)), name) for name in names)
+def newest(folder: Path) -> str | None:
+    """The name of the lists that count; None where there are none."""
+    if not folder.exists():
+        return None
+    names = (path.name for path in folder.iterdir())
+    return max((name for name in names if name.startswith(LISTS) and not name.endswith(UNFINISHED)), default=None)
 
 
 def has_text_index(table: Any) -> bool:
     """Whether words can be searched."""
     return any(index.name == TEXT_INDEX for index in table.list_indices())
-
-
-def chunk_of(row: Mapping[str, Any]) -> Chunk:
-    """The chunk of a row with the columns `CHUNK`."""
-    return Chunk(row["id"], row["text"], json.loads(row["exact_metadata"]), row["document_id"])
 
 
 def among(column: str, values: Iterable[str | int]) -> str:
@@ -205,54 +235,3 @@ def of_document(document_id: str, kept: Sequence[str] = ()) -> str:
 
 def _literal(value: str | int) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
-
-
-def pad(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fill rows up with zeros to a multiple of 8 dimensions, which is what the index takes."""
-    return np.pad(vectors, ((0, 0), (0, -vectors.shape[1] % 8))) if vectors.shape[1] % 8 else vectors
-
-
-def unpack(column: Any, dim: int) -> PackedEmbeddings:
-    """The column of vectors as packed documents, without copying where Arrow holds it in one piece."""
-    lists = column.combine_chunks()
-    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
-    offsets = lists.offsets.to_numpy().astype(np.int64)
-    rows = lists.flatten()
-    values = rows.flatten().to_numpy().reshape(-1, rows.type.list_size)
-    return PackedEmbeddings(np.ascontiguousarray(values[:, :dim]), offsets - offsets[0])
-
-
-def _schema(dim: int, manifest: dict[str, Any]) -> Any:
-    fields = [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("metadata", pa.json_()),  # for SQL alone: it rounds large numbers
-        ("exact_metadata", pa.string()),
-        ("document_id", pa.string()),
-        ("digest", pa.string()),
-        ("generation", pa.int64()),
-        ("rows", pa.int32()),
-        ("labels", pa.binary()),
-        ("vectors", pa.list_(pa.list_(pa.float32(), dim + -dim % 8))),
-    ]
-    return pa.schema(fields, metadata={_KEY: json.dumps(manifest).encode()} if manifest else None)
-
-
-def _to_arrow(pairs: Sequence[tuple[Chunk, TokenEmbeddings]], generation: int, schema: Any) -> Any:
-    values = pad(np.concatenate([rows.vectors for _, rows in pairs]))
-    offsets = np.cumsum([0, *(len(rows) for _, rows in pairs)]).astype(np.int32)
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-    metadata = [chunk.metadata_json() for chunk, _ in pairs]
-    columns = {
-        "id": [chunk.id for chunk, _ in pairs],
-        "text": [chunk.text for chunk, _ in pairs],
-        "metadata": pa.array(metadata, type=pa.json_()),
-        "exact_metadata": metadata,
-        "document_id": [chunk.document_id for chunk, _ in pairs],
-        "digest": [digest(chunk) for chunk, _ in pairs],
-        "generation": [generation] * len(pairs),
-        "rows": [len(rows) for _, rows in pairs],
-        "labels": [to_bytes(rows, vectors=False) for _, rows in pairs],
-        "vectors": pa.ListArray.from_arrays(pa.array(offsets), lists),
-    }
-    return pa.table(columns, schema=schema)
