@@ -476,7 +476,7 @@ def test_searches_and_writes_go_on_while_the_index_is_made(tmp_path: Path) -> No
 
 
 def test_without_lancedb_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("latelens.index.lance")]:
+    for name in [name for name in sys.modules if name.startswith(("latelens.index.lance", "lancedb"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(ImportError, match=r"pip install 'latelens\[lancedb\]'"):

@@ -11,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import numpy as np
+from lancedb.query import MatchQuery
 from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
@@ -22,14 +24,6 @@ from latelens.index.lance.columns import KEY, ROWS, kept_rows, schema_of, to_arr
 from latelens.index.lance.lists import LISTS, UNFINISHED, Lists
 from latelens.index.protocol import Chunk
 from latelens.index.token_index import check_manifest, manifest_of
-
-try:
-    import lancedb
-    from lancedb.query import MatchQuery
-except ModuleNotFoundError as error:
-    if error.name not in ("lancedb", "pyarrow"):
-        raise
-    raise ImportError("LanceIndex keeps its chunks in LanceDB: run `pip install 'latelens[lancedb]'`") from error
 
 KIND = "lance"
 TEXT_INDEX = "words"
