@@ -24,6 +24,7 @@ pytest.importorskip("lancedb")
 
 from latelens.index.lance import LanceIndex
 from latelens.index.lance import build as lance_build
+from latelens.index.lance import lists as lance_lists
 from latelens.index.lance import rows as lance_rows
 from latelens.index.lance import search as lance_search
 from latelens.index.lance.build import _alone
@@ -149,25 +150,33 @@ def test_hits_are_those_of_the_kept_rows_to_the_bit_with_and_without_bounds(
     found = []
     for keep_all in (False, True):
         if keep_all:
-            monkeypatch.setattr(lance_search, "may_be_best", lambda scores, k, errors: np.arange(len(scores)))
+            monkeypatch.setattr(Lists, "may_be_best", lambda self, query, positions, k: positions)
         assert [hit.score for hit in index.search("1000", 10)] == [hit.score for hit in exact.search("1000", 10)]
         found.append([(hit.chunk.id, hit.score) for i in range(20) for hit in again.search(str(1000 + i), 10)])
     assert found[0] == found[1]
 
 
-def test_scores_by_small_rows_are_never_off_by_more_than_they_say(indexed: LanceIndex) -> None:
+def test_scores_by_small_rows_are_never_off_by_more_than_is_reckoned_with(
+    indexed: LanceIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
     snapshot = indexed._table.snapshot()
     assert snapshot is not None
     assert snapshot.lists is not None
     exact = ExactIndex(Drawn())
     exact.add(drawn(400))
+    asked: list[tuple[Any, Any]] = []
+    keep = lambda scores, k, errors: asked.append((scores, errors)) or np.arange(len(scores))  # noqa: E731
+    monkeypatch.setattr(lance_lists, "may_be_best", keep)
     positions = np.arange(0, 400, 3)
     for query in Drawn().encode_queries(["1000", "1001"]):
-        scores, errors = snapshot.lists.scores(query.vectors, positions)
+        snapshot.lists.may_be_best(query.vectors, positions, 10)
         true = {hit.chunk.id: hit.score for hit in exact._search(query, 400, None)}
-        off = np.abs(scores - [true[f"c{i}"] for i in positions])
-        assert (off <= errors).all()
-        assert 0 < off.max() < errors.max() < 0.5
+        expected = np.array([true[f"c{i}"] for i in positions])
+        (coarse, error), (fine, less) = asked[-2:]
+        assert 0 < np.abs(coarse - expected).max() < error.max() < 0.5
+        assert (np.abs(coarse - expected) <= error).all()
+        assert (np.abs(fine - expected) <= less).all()
+        assert less.max() < error.max() / 50
 
 
 def test_a_folder_refuses_rows_of_another_type(tmp_path: Path) -> None:
@@ -529,9 +538,9 @@ def test_larger_tables_take_more_candidates_unless_told_how_many(
     index = LanceIndex(Drawn(), tmp_path, index_from=size(50))
     index.add(drawn(120))
     looked_at: list[int] = []
-    original = Lists.scores
+    original = Lists.may_be_best
     monkeypatch.setattr(
-        Lists, "scores", lambda self, query, some: looked_at.append(len(some)) or original(self, query, some)
+        Lists, "may_be_best", lambda self, query, some, k: looked_at.append(len(some)) or original(self, query, some, k)
     )
     index.search("1000", 2)
     LanceIndex(Drawn(), tmp_path, candidates=7).search("1000", 2)

@@ -10,13 +10,42 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.index.scoring import rounding
+from latelens.index.scoring import may_be_best, rounding
 
 # Rows to make float32 of at a time, so that they stay in the cache.
 _BLOCK_ROWS = 2048
 LISTS = "lists-"  # a folder's name begins so, and goes on with the version of the table and random digits
 UNFINISHED = ".tmp"
-_ARRAYS = ("numbers", "offsets", "values", "steps", "lost", "centroids", "starts", "members")
+PARTS = ("values", "steps")
+
+
+@dataclass(frozen=True, eq=False)
+class SmallRows:
+    """Rows in a byte a value.
+
+    Attributes
+    ----------
+    values, steps
+        (rows, dim) int8 and (rows,) float32: a row is about ``values * step``.
+    lost
+        (chunks,) float32: no row of a chunk in the table is further than this from what is here.
+    """
+
+    values: NDArray[np.int8]
+    steps: NDArray[np.float32]
+    lost: NDArray[np.float32]
+
+    @cached_property
+    def norm(self) -> float:
+        """No row is longer than this."""
+        return float(np.linalg.norm(np.full(self.values.shape[1], 127.0)) * self.steps.max(initial=0))
+
+    def products(self, query: NDArray[np.float32], spans: Sequence[slice]) -> NDArray[np.float32]:
+        """The query's products with some rows, (query rows, rows) float32."""
+        rows = np.concatenate([self.values[span] for span in spans]).astype(np.float32)
+        similarity: NDArray[np.float32] = query @ rows.T
+        similarity *= np.concatenate([self.steps[span] for span in spans])
+        return similarity
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +58,10 @@ class Lists:
         (chunks,) int64: the table's `number` of each.
     offsets
         (chunks + 1,) int64: chunk ``i`` owns rows ``offsets[i]:offsets[i + 1]``.
-    values, steps
-        (rows, dim) int8 and (rows,) float32: a row is about ``values * step``.
-    lost
-        (chunks,) float32: no row of a chunk in the table is further than this from what is here.
+    coarse
+        All rows in a byte a value.
+    fine
+        What these leave of the table's rows, in a second byte; None where the table's rows are int8 themselves.
     centroids
         (centroids, dim) float32: the mean of the rows of each.
     starts, members
@@ -42,19 +71,24 @@ class Lists:
 
     numbers: NDArray[np.int64]
     offsets: NDArray[np.int64]
-    values: NDArray[np.int8]
-    steps: NDArray[np.float32]
-    lost: NDArray[np.float32]
+    coarse: SmallRows
     centroids: NDArray[np.float32]
     starts: NDArray[np.int64]
     members: NDArray[np.int32]
+    fine: SmallRows | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Lists:
         """Map a folder; what searches need again and again is read."""
-        found = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-        kept = {name: np.array(found[name]) for name in ("numbers", "offsets", "lost", "centroids", "starts")}
-        return cls(**{name: np.asarray(array) for name, array in {**found, **kept}.items()})
+
+        def small(name: str) -> SmallRows:
+            values, steps = (np.asarray(np.load(folder / f"{name}_{part}.npy", mmap_mode="r")) for part in PARTS)
+            return SmallRows(values, steps, np.load(folder / f"{name}_lost.npy"))
+
+        read = {name: np.load(folder / f"{name}.npy") for name in ("numbers", "offsets", "centroids", "starts")}
+        members = np.asarray(np.load(folder / "members.npy", mmap_mode="r"))
+        fine = small("fine") if (folder / "fine_lost.npy").exists() else None
+        return cls(**read, members=members, coarse=small("coarse"), fine=fine)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -69,11 +103,6 @@ class Lists:
     def _order(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         order = np.argsort(self.numbers, kind="stable")
         return order, self.numbers[order]
-
-    @cached_property
-    def norm(self) -> float:
-        """No row is longer than this."""
-        return float(np.linalg.norm(np.full(self.values.shape[1], 127.0)) * self.steps.max(initial=0))
 
     def estimates(self, query: NDArray[np.float32], probes: int) -> NDArray[np.float32]:
         """What each chunk's score may be, (chunks,) float32, by the lists of the centroids nearest to each query row.
@@ -97,27 +126,33 @@ class Lists:
         found += np.float32(unseen)
         return found
 
-    def scores(
-        self, query: NDArray[np.float32], positions: NDArray[np.intp]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """MaxSim with some chunks, and how far each may be from that with the rows in the table: (positions,) each."""
-        scores = np.empty(len(positions))
-        lengths = self.offsets[positions + 1] - self.offsets[positions]
-        ends = np.cumsum(lengths)
-        first = 0
-        while first < len(positions):
-            base = ends[first] - lengths[first]
-            last = max(first + 1, int(np.searchsorted(ends, base + _BLOCK_ROWS, side="right")))
-            scores[first:last] = self._maxsim(query, positions[first:last].tolist())
-            first = last
-        norms = float(np.linalg.norm(query.astype(np.float64), axis=1).sum())
-        return scores, norms * self.lost[positions].astype(np.float64) * (1 + 1e-5) + 2 * rounding(query, self.norm)
+    def may_be_best(self, query: NDArray[np.float32], positions: NDArray[np.intp], k: int) -> NDArray[np.intp]:
+        """Those of some chunks that may be among the best `k` of them by MaxSim with the table's rows."""
+        lengths = float(np.linalg.norm(query.astype(np.float64), axis=1).sum())
+        for fine in (False, True):
+            if (rows := self.fine if fine else self.coarse) is not None and len(positions) > k:
+                scores = self.scores(query, positions, fine=fine)
+                norm = self.coarse.norm + (rows.norm if fine else 0)
+                errors = lengths * rows.lost[positions].astype(np.float64) * (1 + 1e-5) + 2 * rounding(query, norm)
+                positions = positions[may_be_best(scores, k, errors)]
+        return positions
 
-    def _maxsim(self, query: NDArray[np.float32], positions: Sequence[int]) -> NDArray[np.float64]:
+    def scores(self, query: NDArray[np.float32], positions: NDArray[np.intp], *, fine: bool) -> NDArray[np.float64]:
+        """MaxSim with some chunks, (positions,), by their coarse rows, or with `fine` by both bytes."""
+        scores = np.empty(len(positions))
+        ends = np.cumsum(self.offsets[positions + 1] - self.offsets[positions])
+        first, done = 0, 0
+        while first < len(positions):
+            last = max(first + 1, int(np.searchsorted(ends, done + _BLOCK_ROWS, side="right")))
+            scores[first:last] = self._maxsim(query, positions[first:last].tolist(), fine=fine)
+            first, done = last, int(ends[last - 1])
+        return scores
+
+    def _maxsim(self, query: NDArray[np.float32], positions: Sequence[int], *, fine: bool) -> NDArray[np.float64]:
         spans = [slice(self.offsets[i], self.offsets[i + 1]) for i in positions]
-        rows = np.concatenate([self.values[span] for span in spans]).astype(np.float32)
-        steps = np.concatenate([self.steps[span] for span in spans])
-        similarity = (query @ rows.T) * steps  # (query rows, rows)
+        similarity = self.coarse.products(query, spans)
+        if fine and self.fine is not None:
+            similarity += self.fine.products(query, spans)
         edges = np.cumsum([0, *(span.stop - span.start for span in spans[:-1])])
         sums: NDArray[np.float64] = np.maximum.reduceat(similarity, edges, axis=1).sum(axis=0, dtype=np.float64)
         return sums

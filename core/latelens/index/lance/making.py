@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -50,28 +51,24 @@ def make_lists(snapshot: Snapshot, folder: Path) -> Path:
 def _write(snapshot: Snapshot, folder: Path) -> None:
     clusters = learn(_sample(snapshot), centroids_for(snapshot.row_count))
     count = len(clusters.fine)
-    numbers, lengths, lost = [], [], []
+    numbers, lengths = [], []
     sums, sizes = np.zeros((count, snapshot.dim)), np.zeros(count, dtype=np.int64)
     entries = _Entries(count)
-    with (
-        _Array(folder / "values.npy", np.int8, (snapshot.dim,)) as values,
-        _Array(folder / "steps.npy", np.float32, ()) as steps,
-    ):
+    with ExitStack() as stack:
+        small = [stack.enter_context(_Small(folder, "coarse", snapshot.dim))]
+        if snapshot.row_type != "int8":
+            small.append(stack.enter_context(_Small(folder, "fine", snapshot.dim)))
         chunks = 0
         for batch, offsets, rows in _batches(snapshot):
             exact = rows.exact()
-            small = rows.as_type("int8")
             own = clusters.nearest(exact)
-            chunk_of_row = np.repeat(np.arange(chunks, chunks + len(batch)), np.diff(offsets))
-            entries.add(own, chunk_of_row)
+            entries.add(own, np.repeat(np.arange(chunks, chunks + len(batch)), np.diff(offsets)))
             order = np.argsort(own, kind="stable")
             present, starts = np.unique(own[order], return_index=True)
             sums[present] += np.add.reduceat(exact[order], starts, axis=0)
             sizes += np.bincount(own, minlength=count)
-            off = np.linalg.norm(exact - small.exact(), axis=1)
-            lost.append(np.maximum.reduceat(off, offsets[:-1]).astype(np.float32))
-            values.append(small.values)
-            steps.append(small.steps)
+            for part in small:
+                exact = part.append(exact, offsets)
             numbers.append(batch)
             lengths.append(np.diff(offsets))
             chunks += len(batch)
@@ -80,7 +77,6 @@ def _write(snapshot: Snapshot, folder: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {
         "numbers": np.concatenate(numbers),
         "offsets": np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64),
-        "lost": np.concatenate(lost),
         "centroids": means.astype(np.float32),
         "starts": starts,
         "members": members,
@@ -143,24 +139,48 @@ class _Entries:
         self._loose, self._size = [], 0
 
 
+class _Small:
+    """The files of `SmallRows`, as they are made."""
+
+    def __init__(self, folder: Path, name: str, dim: int) -> None:
+        self._values = _Array(folder / f"{name}_values.npy", np.int8, (dim,))
+        self._steps = _Array(folder / f"{name}_steps.npy", np.float32, ())
+        self._lost = _Array(folder / f"{name}_lost.npy", np.float32, ())
+
+    def __enter__(self) -> _Small:
+        return self
+
+    def append(self, rows: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Keep further rows of whole chunks, and return what that leaves of them, (rows, dim) float32."""
+        small = StoredRows(rows).as_type("int8")
+        assert small.steps is not None
+        left = rows - small.exact()
+        lengths = np.linalg.norm(left, axis=1)
+        self._values.append(small.values)
+        self._steps.append(small.steps)
+        self._lost.append(np.maximum.reduceat(lengths, offsets[:-1]))
+        return left
+
+    def __exit__(self, *error: object) -> None:
+        for array in (self._values, self._steps, self._lost):
+            array.close()
+
+
 class _Array:
     """A .npy file that grows by its first dimension; its length is written when it is closed."""
 
     def __init__(self, file: Path, dtype: Any, shape: tuple[int, ...]) -> None:
         self._out = file.open("xb")
         self._dtype, self._shape, self._length = np.dtype(dtype), shape, 0
-
-    def __enter__(self) -> _Array:
         self._header()
-        return self
 
-    def append(self, array: NDArray[Any] | None) -> None:
+    def append(self, array: NDArray[Any]) -> None:
         """Further elements."""
-        assert array is not None
         self._out.write(np.ascontiguousarray(array, dtype=self._dtype).data)
         self._length += len(array)
 
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Say how many there are."""
         self._out.seek(0)
         self._header()
         self._out.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import explain
-from latelens.index.lance.columns import CHUNK, chunk_of
+from latelens.index.lance.columns import CHUNK, ROWS, chunk_of, unpack
 from latelens.index.lance.table import RowIds, Snapshot
 from latelens.index.protocol import Hit
 from latelens.index.scoring import exact_score, longest, may_be_best, rounding
@@ -21,6 +21,7 @@ from latelens.index.token_index import ranked
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
 from latelens.serialize import from_bytes
 
+_HIT = [*CHUNK, "labels"]  # what a hit needs beside its rows
 _SLICE = 1024  # rows to fetch at a time
 _MOST_BLOCKS = 16
 _MOST_BYTES = 1 << 30  # of vectors to keep in memory
@@ -32,6 +33,7 @@ class Block:
 
     ids: RowIds
     packed: PackedEmbeddings
+    columns: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)  # of chunks and labels by row, where read
 
     def rows(self, i: int) -> NDArray[np.float32]:
         """Vectors of one row of the table, (n, dim)."""
@@ -100,11 +102,13 @@ class LooseRows:
         self._of, self._kept, self._rest = snapshot, kept, new
 
 
-def fetched(snapshot: Snapshot, ids: RowIds) -> Iterator[LiveRows]:
-    """Rows of the table, read in slices."""
+def fetched(snapshot: Snapshot, ids: RowIds, *, whole: bool = False) -> Iterator[LiveRows]:
+    """Rows of the table, read in slices; `whole` with what hits need, which saves asking for it again."""
     for first in range(0, len(ids), _SLICE):
-        found, offsets, rows = snapshot.stored(ids[first : first + _SLICE])
-        block = Block(found, PackedEmbeddings(rows.exact(), offsets))
+        found = snapshot.take(ids[first : first + _SLICE], [*_HIT, *ROWS] if whole else ROWS)
+        offsets, rows = unpack(found, snapshot.dim, snapshot.row_type)
+        columns = {row["_rowid"]: row for row in found.select([*_HIT, "_rowid"]).to_pylist()} if whole else {}
+        block = Block(found["_rowid"].to_numpy(), PackedEmbeddings(rows.exact(), offsets), columns)
         yield LiveRows(block, np.arange(len(block.ids)))
 
 
@@ -144,7 +148,9 @@ class Best:
 
     def hits(self, snapshot: Snapshot, stages: Mapping[str, Mapping[int, float]]) -> list[Hit]:
         """The best rows, explained; `stages` are scores by row of what was searched before."""
-        found, columns = self._found, _columns(snapshot, [row.id for row in self._found])
+        found = self._found
+        columns = {row.id: row.block.columns[row.id] for row in found if row.id in row.block.columns}
+        columns |= _columns(snapshot, [row.id for row in found if row.id not in columns])
         if len(found) > self.k:
             exact = {row.id: exact_score(self.query.vectors, row.vectors) for row in found}
             found = sorted(found, key=lambda row: (-exact[row.id], columns[row.id]["id"]))[: self.k]
@@ -164,8 +170,8 @@ def _explained(
     return Hit(chunk, explain(query, document), before)
 
 
-def _columns(snapshot: Snapshot, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    found = snapshot.take(np.array(ids, dtype=np.uint64), [*CHUNK, "labels"]).to_pylist() if ids else []
+def _columns(snapshot: Snapshot, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    found = snapshot.take(np.array(ids, dtype=np.uint64), _HIT).to_pylist() if ids else []
     return {row["_rowid"]: row for row in found}
 
 

@@ -15,7 +15,6 @@ from latelens.index.lance.filters import MetadataRows
 from latelens.index.lance.rows import Best, LooseRows, fetched
 from latelens.index.lance.table import GONE, RowIds, Snapshot, among
 from latelens.index.protocol import Hit
-from latelens.index.scoring import may_be_best
 
 # How many chunks the lists choose, where nobody says: so many of so many, and more in larger tables.
 _CANDIDATES, _CHUNKS = 1000, 20_000
@@ -91,7 +90,7 @@ class Search:
             found, scores = snapshot.with_words(query.text, self._words_wanted(k), where)
             stages[_BM25] = dict(zip(found.tolist(), scores, strict=True))
             rows = np.union1d(rows, np.setdiff1d(found, snapshot.loose))
-        for part in fetched(snapshot, rows):
+        for part in fetched(snapshot, rows, whole=True):
             best.look_at(part)
         return best.hits(snapshot, stages)
 
@@ -107,8 +106,7 @@ class Search:
         if len(positions) > (wanted if allowed is None else _FEW * wanted):
             estimates = lists.estimates(query.vectors, self.probes)
             positions = positions[_largest(estimates[positions], wanted)]
-        scores, errors = lists.scores(query.vectors, positions)
-        positions = positions[may_be_best(scores, k, errors)]
+        positions = lists.may_be_best(query.vectors, positions, k)
         found = rows[positions]
         told = {} if estimates is None else dict(zip(found.tolist(), estimates[positions].tolist(), strict=True))
         return found, told
