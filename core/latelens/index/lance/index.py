@@ -63,9 +63,9 @@ class LanceIndex(TokenIndex):
         index knows, makes the index anew before it returns: 30 s of processor time for 20,000 such chunks. None leaves
         it to `build_index`. Rows without an index are kept in memory, up to 1 GiB.
     candidates
-        How many chunks the index chooses for a search; at least 2 `k`. None takes 1,000, beyond 20,000 chunks more, as
-        their fourth root: of the best 10 of 20,000, 300 held 96.5 % and 1,000 held 99.5 %. In "hybrid" mode as many
-        are taken from BM25, 100 for None.
+        How many chunks the index chooses for a search; at least 2 `k`. None takes 800, and beyond 20,000 chunks more,
+        with the power .3 of their number: of the best 10 of 20,000, 300 held 96.5 % and 1,000 held 99.5 %. In "hybrid"
+        mode as many are taken from BM25, 100 for None.
     probes
         How many of the index's lists to look through for each row of a query: with 32, 1,000 candidates held 98.5 %.
 
