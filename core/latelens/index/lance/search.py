@@ -17,10 +17,10 @@ from latelens.index.lance.table import GONE, RowIds, Snapshot, among
 from latelens.index.protocol import Hit
 
 # How many chunks the lists choose, where nobody says: so many of so many, and more in larger tables.
-_CANDIDATES, _CHUNKS = 800, 20_000
+_CANDIDATES, _CHUNKS = 1000, 20_000
 # Under a filter, so many times the candidates are still scored one and all.
 _FEW = 4
-_GROWTH = 0.3
+_GROWTH = 0.25
 # How many to take from BM25.
 _WORDS = 100
 _LANCE, _BM25 = "lance", "bm25"
