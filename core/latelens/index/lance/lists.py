@@ -14,7 +14,7 @@ from latelens.index.scoring import may_be_best, rounding
 
 # Rows to make float32 of at a time, so that they stay in the cache.
 _BLOCK_ROWS = 2048
-LISTS = "lists-"  # a folder's name begins so, and goes on with the version of the table and random digits
+LISTS = "lists-"  # a folder's name begins so, and goes on with the version of the table and the time
 UNFINISHED = ".tmp"
 PARTS = ("values", "steps")
 
@@ -115,7 +115,7 @@ class Lists:
         gained = np.zeros(len(self), dtype=np.float32)
         unseen = 0.0
         for values in similarity:
-            chosen = _best(values, probes + 1)  # the least similar first: later ones overwrite
+            chosen = best(values, probes + 1)  # the least similar first: later ones overwrite
             missing = values[chosen[0]] if len(chosen) > probes else values.min(initial=0)
             chosen = chosen[-probes:]
             unseen += float(missing)
@@ -158,7 +158,7 @@ class Lists:
         return sums
 
 
-def _best(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+def best(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     """Positions of the `count` largest, the smallest of them first."""
     if count >= len(values):
         return np.argsort(values)

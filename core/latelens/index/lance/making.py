@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,7 +31,7 @@ def make_lists(snapshot: Snapshot, folder: Path) -> Path:
 
     Everything is on disk before it gets its name, so lists with a name are whole.
     """
-    name = f"{LISTS}{snapshot.version:012d}-{secrets.token_hex(4)}"
+    name = f"{LISTS}{snapshot.version:012d}-{time.time_ns():020d}"
     unfinished = folder / f"{name}{UNFINISHED}"
     unfinished.mkdir()
     try:

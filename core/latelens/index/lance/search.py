@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from latelens.embeddings import TokenEmbeddings
 from latelens.index.filters import Condition
 from latelens.index.lance.filters import MetadataRows
+from latelens.index.lance.lists import best
 from latelens.index.lance.rows import Best, LooseRows, fetched
-from latelens.index.lance.table import GONE, RowIds, Snapshot, among
+from latelens.index.lance.table import RowIds, Snapshot, among
 from latelens.index.protocol import Hit
 
 # How many chunks the lists choose, where nobody says: so many of so many, and more in larger tables.
@@ -100,12 +100,12 @@ class Search:
         """Rows that may be among the best `k` that the lists choose, and the estimates by which they did."""
         lists, rows = snapshot.lists, snapshot.listed
         assert lists is not None
-        open_ = rows != GONE if allowed is None else np.isin(rows, allowed.ids)
-        positions, wanted = np.flatnonzero(open_), self._wanted(snapshot, k)
+        positions = snapshot.living if allowed is None else np.flatnonzero(np.isin(rows, allowed.ids))
+        wanted = self._wanted(snapshot, k)
         estimates = None
         if len(positions) > (wanted if allowed is None else _FEW * wanted):
             estimates = lists.estimates(query.vectors, self.probes)
-            positions = positions[_largest(estimates[positions], wanted)]
+            positions = np.sort(positions[best(estimates[positions], wanted)])
         positions = lists.may_be_best(query.vectors, positions, k)
         found = rows[positions]
         told = {} if estimates is None else dict(zip(found.tolist(), estimates[positions].tolist(), strict=True))
@@ -119,8 +119,3 @@ class Search:
 
     def _words_wanted(self, k: int) -> int:
         return max(_WORDS if self.candidates is None else self.candidates, 2 * k)
-
-
-def _largest(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:
-    """Positions of the `count` largest, in order."""
-    return np.sort(np.argpartition(values, len(values) - count)[len(values) - count :])

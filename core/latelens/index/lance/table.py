@@ -76,6 +76,11 @@ class Snapshot:
         rows[self._positions[known]] = self.ids[known]
         return rows
 
+    @cached_property
+    def living(self) -> NDArray[np.intp]:
+        """The positions of the lists whose rows are still there."""
+        return np.flatnonzero(self.listed != GONE)
+
     @property
     def row_count(self) -> int:
         """How many vectors all rows have."""
