@@ -1,8 +1,10 @@
-"""What speed rests on, in one run: a table for each part, and JSON.
+"""What speed rests on, in one run: a table for each part, rivals where they are installed, JSON and a picture.
 
-    python tests/benchmarks [--quick] [--folder FOLDER] [--parts scoring warm exact startup] [--json numbers.json]
+    python tests/benchmarks [--quick] [--folder FOLDER] [--chunks 100] [--parts scoring warm ...]
+        [--clock processor] [--also PYTHON] [--json numbers.json] [--plot speed.svg]
 
 FOLDER holds a corpus.jsonl of {"id", "text"}; without one, the paragraphs of this repository's documentation are read.
+``--also`` names the python of another environment, such as PyLate's: what it measures joins the tables, with its name.
 ``--quick`` takes seconds: it shows that all parts run, and its times mean nothing.
 """
 
@@ -10,22 +12,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import rivals
 import torch
-from exact import Corpus, measure, measure_types
-from rerank import medians, read, scoring, table, warm
-
-from latelens import Encoder, load_encoder
+from parts import NAMES, Parts, Times
+from rerank import read, table
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = "scoring", "warm", "exact", "startup"
-QUESTION = "How is a score explained?"
-Times = dict[str, float]  # seconds by path; the others are measured against the first
+# Processor time is the same on a machine that others use; it counts all threads of the process.
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+Tables = dict[str, dict[str, Times]]  # part -> title -> path -> seconds
 
 
 def texts_of(folder: Path | None, count: int) -> list[str]:
@@ -37,65 +41,74 @@ def texts_of(folder: Path | None, count: int) -> list[str]:
     return paragraphs[:count]
 
 
-def parts(encoder: Encoder, texts: Sequence[str], *, quick: bool) -> dict[str, Callable[[], dict[str, Times]]]:
-    """What can be measured, by name: titles, each with seconds."""
-    repetitions = 2 if quick else 15
+def measured(asked: argparse.Namespace) -> Tables:
+    """What each part finds; its tables are printed when it ends."""
+    texts = texts_of(asked.folder, 4 if asked.quick else asked.chunks)
+    parts = Parts(asked.model, texts, asked.quick, CLOCKS[asked.clock])
+    found: Tables = {}
+    for name in asked.parts:
+        found[name] = getattr(parts, name)()
+        for title, times in found[name].items():
+            table(title, times, next(iter(times)))
+    return found
 
-    def scores() -> dict[str, Times]:
-        vectors = [document.vectors for document in encoder.encode_documents(texts)]
-        asked = encoder.encode_queries([QUESTION])[0].vectors
-        return {f"Scoring {len(asked)} query rows against {len(texts)} chunks": scoring(asked, vectors, repetitions)}
 
-    def exact() -> dict[str, Times]:
-        corpus = Corpus(300 if quick else 20_000, 100, 96, 3 if quick else 15)
-        times, _, _ = measure(corpus)
-        title = f"Brute force, {len(corpus.segment):,} synthetic chunks of 100 x 96"
-        types = {row_type: query for row_type, _, _, query, _, _ in measure_types(corpus)}
-        return {title: times, f"{title}, rows kept as, not rounded": types}
-
+def elsewhere(python: str, given: Sequence[str]) -> Tables:
+    """The same parts, measured with another python."""
+    with tempfile.TemporaryDirectory() as folder:
+        numbers = Path(folder) / "numbers.json"
+        subprocess.run([python, str(Path(__file__).parent), *given, "--json", str(numbers)], check=True)
+        found: Tables = json.loads(numbers.read_text("utf-8"))["seconds"]
     return {
-        "scoring": scores,
-        "warm": lambda: {f"Warm rerank of {len(texts)} chunks": warm(encoder, texts, QUESTION, repetitions)},
-        "exact": exact,
-        "startup": lambda: {"Start of a process": startup(1 if quick else 5)},
+        part: {f"{title}, with {python}": times for title, times in tables.items()} for part, tables in found.items()
     }
 
 
-def startup(repetitions: int) -> Times:
-    """Seconds until a new process is ready, from its start to its end."""
-    lines = {"python alone": "pass", "import latelens": "import latelens"}
-    return medians({name: lambda line=line: _run(line) for name, line in lines.items()}, repetitions)
+def about(asked: argparse.Namespace) -> dict[str, Any]:
+    """What was run with, on what, and when."""
+    return {
+        "model": asked.model,
+        "quick": asked.quick,
+        "clock": asked.clock,
+        "date": time.strftime("%Y-%m-%d"),
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__},
+        "missing": rivals.missing(),
+    }
 
 
-def _run(line: str) -> None:
-    subprocess.run([sys.executable, "-c", line], check=True)
-
-
-def main(given: Sequence[str] | None = None) -> dict[str, dict[str, Times]]:
+def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--chunks", type=int, default=100)
     parser.add_argument("--model", default="offline/all-MiniLM-L6-v2")
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--parts", nargs="+", default=NAMES, choices=NAMES)
+    parser.add_argument("--clock", default="wall", choices=CLOCKS)
+    parser.add_argument("--also", metavar="PYTHON")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args(given)
+    parser.add_argument("--plot", type=Path)
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    asked = arguments(given)
     torch.set_num_threads(1)
-    encoder = load_encoder(arguments.model)
-    known = parts(encoder, texts_of(arguments.folder, 8 if arguments.quick else 100), quick=arguments.quick)
-    found = {}
-    for name in arguments.parts:
-        found[name] = known[name]()
-        for title, times in found[name].items():
-            table(title, times, next(iter(times)))
-    if arguments.json is not None:
-        about = {
-            "model": arguments.model,
-            "quick": arguments.quick,
-            "date": time.strftime("%Y-%m-%d"),
-            "seconds": found,
-        }
-        arguments.json.write_text(json.dumps(about, indent=2), "utf-8")
-    return found
+    for line in rivals.missing():
+        print(line)
+    found = measured(asked)
+    if asked.also:
+        same = ["--clock", asked.clock, "--model", asked.model, "--chunks", str(asked.chunks), "--parts", *asked.parts]
+        same += ["--quick"] * asked.quick + (["--folder", str(asked.folder)] if asked.folder else [])
+        for part, tables in elsewhere(asked.also, same).items():
+            found[part] |= tables
+    if asked.json is not None:
+        asked.json.write_text(json.dumps({**about(asked), "seconds": found}, indent=2), "utf-8")
+    if asked.plot is not None:
+        from picture import draw
+
+        draw([one for tables in found.values() for one in tables.items()]).savefig(asked.plot)
 
 
 if __name__ == "__main__":

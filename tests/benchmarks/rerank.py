@@ -14,8 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import sentence_transformers
-import torch
+import rivals
 from numpy.typing import NDArray
 
 from latelens import find_evidence, load_encoder
@@ -32,7 +31,9 @@ def read(path: Path, count: int) -> list[str]:
     return [line["text"] for line in islice(read_lines(path), count)]
 
 
-def medians(paths: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+def medians(
+    paths: dict[str, Callable[[], object]], repetitions: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Median seconds of each path, interleaved so that a noisy moment hits all of them."""
     for run in paths.values():
         run()
@@ -40,9 +41,9 @@ def medians(paths: dict[str, Callable[[], object]], repetitions: int) -> dict[st
     for _ in range(repetitions):
         for name, run in paths.items():
             time.sleep(0.02)  # torch's threads spin on for a while and would slow whatever comes next
-            start = time.perf_counter()
+            start = clock()
             run()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -52,10 +53,14 @@ def table(title: str, times: dict[str, float], base: str) -> None:
         print(f"| {name} | {seconds * 1e3:.2f} | {seconds / times[base]:.2f} |")
 
 
-def scoring(query: NDArray[np.float32], documents: Sequence[NDArray[np.float32]], repetitions: int) -> dict[str, float]:
+def scoring(
+    query: NDArray[np.float32],
+    documents: Sequence[NDArray[np.float32]],
+    repetitions: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     packed = pack(documents)
     offsets, values = packed.offsets, np.asarray(packed.values)
-    tensors, asked = [torch.from_numpy(document) for document in documents], [torch.from_numpy(query)]
 
     def bare() -> None:
         for start in range(0, len(values), 4096):
@@ -67,23 +72,9 @@ def scoring(query: NDArray[np.float32], documents: Sequence[NDArray[np.float32]]
         "maxsim, scores": lambda: maxsim(query, packed),
         "maxsim, scores and winners": lambda: maxsim(query, packed, winners=True),
     }
-    try:
-        from sentence_transformers.util.similarity import maxsim as reference
-    except ImportError:
-        print("(sentence-transformers before 6: its similarity is not in the table)")
-    else:
-        paths["sentence-transformers similarity"] = lambda: reference(asked, tensors)
-    try:
-        from pylate import rank
-    except ImportError:
-        print("(pylate is not installed: its rank.rerank is not in the table)")
-    else:
-        ids = [list(range(len(documents)))]
-        paths["pylate.rank.rerank"] = lambda: rank.rerank(
-            documents_ids=ids, queries_embeddings=asked, documents_embeddings=[tensors]
-        )
+    paths |= rivals.scoring(query, documents)
     assert len(offsets) == len(documents) + 1
-    return medians(paths, repetitions)
+    return medians(paths, repetitions, clock)
 
 
 def main() -> int:
@@ -121,7 +112,7 @@ def main() -> int:
     return 0
 
 
-def warm(encoder, texts, question, repetitions) -> dict[str, float]:
+def warm(encoder, texts, question, repetitions, clock=time.perf_counter) -> dict[str, float]:
     cache = EmbeddingCache(max_bytes=4 * 2**30)
     # A new question each time, as users ask: its encoding is part of a warm rerank.
     questions = iter(f"{question} {i}" for i in range(10_000))
@@ -135,14 +126,7 @@ def warm(encoder, texts, question, repetitions) -> dict[str, float]:
         "explain='evidence', top_n=10": run("evidence", 10),
         "explain='evidence', all chunks": run("evidence", None),
     }
-    return medians(paths, repetitions)
-
-
-def plain_encode(encoder, texts, batch_size) -> object:
-    """What the library under the encoder does by itself."""
-    if hasattr(sentence_transformers, "MultiVectorEncoder"):
-        return encoder.model.encode_document(texts, batch_size=batch_size)
-    return encoder.model.encode(texts, batch_size=batch_size, is_query=False)
+    return medians(paths, repetitions, clock)
 
 
 def cold(encoder, texts, question) -> None:
@@ -154,8 +138,8 @@ def cold(encoder, texts, question) -> None:
             find_evidence(explain(query, document))
 
     paths = {
-        "plain encoding, batch 32": lambda: plain_encode(encoder, texts, 32),
-        "plain encoding, batch 8": lambda: plain_encode(encoder, texts, 8),
+        "plain encoding, batch 32": lambda: rivals.plain_encode(encoder.model, texts, 32),
+        "plain encoding, batch 8": lambda: rivals.plain_encode(encoder.model, texts, 8),
         "encode_documents, with spans": lambda: encoder.encode_documents(texts),
         "rerank, explain='off'": lambda: rerank(question, texts, encoder, explain="off"),
         "rerank, explain='evidence', all chunks": lambda: rerank(question, texts, encoder),

@@ -37,7 +37,11 @@ def cover(
     chosen = [[first] for first in firsts.tolist()]
     covered = reached[:, firsts]  # (words, documents)
     spread = deviations.astype(np.float32)
-    parts = np.delete(np.arange(edges[-1]), firsts)
+    others = np.ones(edges[-1], dtype=bool)
+    others[firsts] = False
+    parts = others.nonzero()[0]
+    if not len(parts):  # documents of one part each
+        return chosen
     owners = edges.searchsorted(parts, side="right") - 1
     for _ in range(most - 1):
         gains = (reached[:, parts] - covered[:, owners]) / spread[owners]  # (words, parts)

@@ -24,7 +24,7 @@ def largest(values: NDArray[Any], edges: NDArray[np.intp]) -> NDArray[Any]:
 def first_largest(values: NDArray[Any], edges: NDArray[np.intp]) -> NDArray[np.intp]:
     """Where the largest value of each part stands, the first of equals, (..., parts); counted through all parts."""
     size = values.shape[-1]
-    best = largest(values, edges).repeat(np.diff(edges), axis=-1)
+    best = largest(values, edges).repeat(edges[1:] - edges[:-1], axis=-1)
     places = np.where(values == best, np.arange(size), size)
     found: NDArray[np.intp] = np.minimum.reduceat(places, edges[:-1], axis=-1)
     return found
