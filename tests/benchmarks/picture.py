@@ -19,7 +19,8 @@ def draw(tables: Sequence[tuple[str, Mapping[str, float]]]) -> Figure:
     """Milliseconds by path, (title, seconds) for each panel; two panels side by side."""
     rows = math.ceil(len(tables) / 2)
     most = [max(len(times) for _, times in tables[2 * i : 2 * i + 2]) for i in range(rows)]
-    figure = Figure(figsize=(11, 0.3 * sum(most) + 0.85 * rows), layout="constrained")
+    figure = Figure(figsize=(12, 0.3 * sum(most) + 0.85 * rows), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
     grid = figure.add_gridspec(rows, 2, height_ratios=[count + 1 for count in most])
     for i, (title, times) in enumerate(tables):
         _bars(figure.add_subplot(grid[i // 2, i % 2]), title, times)
@@ -33,7 +34,7 @@ def _bars(ax: Axes, title: str, times: Mapping[str, float]) -> None:
     for y, value in enumerate(values):
         ax.text(value, y, f" {value:,.3g} ms" if value < 1000 else f" {value:,.0f} ms", va="center", fontsize=8)
     ax.set_xlim(0, 1.25 * max(values))
-    ax.set_title("\n".join(textwrap.wrap(title, 60)), loc="left", fontsize=9.5)
+    ax.set_title("\n".join(textwrap.wrap(title, 36)), loc="left", fontsize=9.5, fontweight="bold")
     ax.tick_params(axis="y", length=0, labelsize=8)
     ax.tick_params(axis="x", bottom=False, labelbottom=False)
     ax.spines[["top", "right", "bottom"]].set_visible(False)
