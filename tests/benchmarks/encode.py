@@ -4,7 +4,8 @@ python tests/benchmarks/encode.py [FOLDER] [--routes exact fast] [--threads 2] [
 
 FOLDER is a data set as `encode_quality` reads it. Every path encodes the same texts, interleaved within one run.
 A text's tokens are all that the tokenizer gives for it, control tokens included, so that paths are compared by time
-alone; a ratio is taken within a repetition, on the CPU. `--memory` encodes that many short texts with a tiny model.
+alone; a ratio is taken within a repetition, on the CPU. Plain encoding multiplies as torch does by itself. On a busy
+machine take ``--processor-time`` and one thread. `--memory` encodes that many short texts with a tiny model.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from encode_quality import COLUMNS, qualities
 from rerank import read
 
 from latelens import load_encoder
+from latelens.encoders.local.linear import OneDnnLinear
 from latelens.encoders.reading import _SLAB, TokenEncoder
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "squad_dev"
 ROUTES: dict[str, dict[str, Any]] = {
-    "exact": {},
-    "bf16": {"dtype": "bfloat16"},
+    "exact": {"engine": "torch"},
+    "bf16": {"engine": "torch", "dtype": "bfloat16"},
     "openvino": {"engine": "openvino"},
     "openvino-bf16": {"engine": "openvino", "dtype": "bfloat16"},
     "fast": {"speed": "fast"},
@@ -77,6 +79,15 @@ def loaded(model: str, wanted: Sequence[str]) -> dict[str, TokenEncoder]:
     return found
 
 
+def plain_model(model: str) -> Any:
+    """The library's model as it computes without latelens."""
+    found = load_encoder(model, device="cpu", engine="torch").model
+    for layer in found.modules():
+        if type(layer) is OneDnnLinear:
+            layer.__class__ = torch.nn.Linear
+    return found
+
+
 def plain_encode(model: Any, texts: list[str], batch_size: int) -> object:
     """What the library under the encoder does by itself; PyLate inherits an `encode_document` that it cannot run."""
     if hasattr(sentence_transformers, "MultiVectorEncoder"):
@@ -84,7 +95,9 @@ def plain_encode(model: Any, texts: list[str], batch_size: int) -> object:
     return model.encode(texts, batch_size=batch_size, is_query=False, show_progress_bar=False)
 
 
-def interleaved(paths: dict[str, Callable[[], object]], repetitions: int) -> dict[str, list[float]]:
+def interleaved(
+    paths: dict[str, Callable[[], object]], repetitions: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
     """Seconds of each path in each repetition; every other one runs backwards, so that no path has one forerunner."""
     for run in paths.values():
         run()
@@ -92,14 +105,19 @@ def interleaved(paths: dict[str, Callable[[], object]], repetitions: int) -> dic
     for repetition in range(repetitions):
         for name in list(paths) if repetition % 2 == 0 else list(reversed(paths)):
             time.sleep(0.2)  # the threads of one engine spin on for a while and would slow the next one
-            start = time.perf_counter()
+            start = clock()
             paths[name]()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     return times
 
 
 def speeds(
-    encoders: dict[str, TokenEncoder], texts: list[str], repetitions: int, sizes: Sequence[int]
+    encoders: dict[str, TokenEncoder],
+    plain: Any,
+    texts: list[str],
+    repetitions: int,
+    sizes: Sequence[int],
+    clock: Callable[[], float],
 ) -> dict[str, Speed]:
     """Plain encoding and each route; the last of them also with other batch sizes."""
     exact, (last, fastest) = encoders["exact"], list(encoders.items())[-1]
@@ -107,8 +125,8 @@ def speeds(
     for size in (size for size in sizes if size != fastest.batch_size):
         runs[f"latelens {last}, batch {size}"] = load_encoder(fastest.model, batch_size=size)
     paths: dict[str, Callable[[], object]] = {
-        PLAIN: lambda: plain_encode(exact.model, texts, 32),
-        "plain encoding, batch 8": lambda: plain_encode(exact.model, texts, 8),
+        PLAIN: lambda: plain_encode(plain, texts, 32),
+        "plain encoding, batch 8": lambda: plain_encode(plain, texts, 8),
         **{name: lambda encoder=encoder: encoder.encode_documents(texts) for name, encoder in runs.items()},
     }
     lengths = [len(offsets) for offsets in exact._tokenize(texts, "document")]
@@ -116,9 +134,9 @@ def speeds(
     print(f"\n{len(texts)} texts of {statistics.fmean(lengths):.0f} tokens in the mean, {repetitions} repetitions.")
     if cut := sum(length > limit for length in lengths):
         print(f"{cut} have more than {limit} tokens: plain encoding cuts them, latelens reads them in windows.")
-    times, found = interleaved(paths, repetitions), {}
+    times, found = interleaved(paths, repetitions, clock), {}
     for name, seconds in times.items():
-        ratios = [plain / other for plain, other in zip(times[PLAIN], seconds, strict=True)]
+        ratios = [slow / other for slow, other in zip(times[PLAIN], seconds, strict=True)]
         rate = sum(lengths) / statistics.median(seconds)
         found[name] = Speed(rate, statistics.median(ratios), min(ratios), max(ratios))
     table("Speed", f"path | tokens / s | x {PLAIN} | range", [(name, *speed.cells()) for name, speed in found.items()])
@@ -208,6 +226,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--routes", nargs="+", choices=list(ROUTES), default=list(ROUTES))
     parser.add_argument("--batch-sizes", type=int, nargs="*", default=[4, 16], help="more sizes for the last route")
     parser.add_argument("--threads", type=int, help="cores to use; None takes all")
+    parser.add_argument("--processor-time", action="store_true", help="count what the process works, not what it waits")
     parser.add_argument("--padding-folder", type=Path, default=DATA / "norm")
     parser.add_argument("--no-quality", action="store_true")
     parser.add_argument("--memory", type=int, default=0, metavar="CHUNKS")
@@ -229,7 +248,9 @@ def main() -> int:
     if given.texts:
         corpus = read(given.folder / "corpus.jsonl", sys.maxsize)
         texts = random.Random(0).sample(corpus, min(given.texts, len(corpus)))  # neighbours are of one article
-        found = speeds(encoders, texts, given.repetitions, given.batch_sizes)
+        clock = time.process_time if given.processor_time else time.perf_counter
+        plain = plain_model(given.model)
+        found = speeds(encoders, plain, texts, given.repetitions, given.batch_sizes, clock)
         numbers["speed"] = {name: asdict(speed) for name, speed in found.items()}
     if not given.no_quality:
         judged = qualities(encoders, given.folder)

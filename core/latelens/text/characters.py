@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +16,12 @@ _CLUSTER = regex.compile(r"\X")
 _WORD = regex.compile(r"(?ws)(?:\b|(?<!\w))(?!\p{Join_Control})\w.*?\b|(?=[\p{So}\p{Sc}\p{Sm}\p{No}\p{Co}])\X")
 _VISIBLE = regex.compile(r"[^\s\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\p{Default_Ignorable_Code_Point}]")
 _INVISIBLE_RUN = regex.compile(r"[\s\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{M}\p{Default_Ignorable_Code_Point}]+")
+# Letters, signs and ideographs of which each is a character by itself: Latin, Greek, Cyrillic, kana, Chinese, and the
+# dashes, quotes and currencies beside them. A text that holds no other need not be searched for clusters, which took
+# a twentieth of the fastest encoding.
+_SINGLE = re.compile(
+    "[\x00-\u02ff\u0370-\u0482\u048a-\u052f\u2010-\u2027\u20a0-\u20bf\u3000-\u3029\u3041-\u3096\u30a0-\u30ff\u4e00-\u9fff]*"
+)
 # Two letters of these make a flag. The library counts all of them before a place to know whether it is inside one:
 # 8,000 in a row took 0.3 s, and twice as many four times as long. A symbol and what modifies it are cut alike.
 _FLAG_LETTERS = regex.compile("[\U0001f1e6-\U0001f1ff]{3,}")
@@ -56,7 +63,7 @@ def _merge(spans: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def character_edges(text: str) -> NDArray[np.int32]:
     """Where the characters that a reader sees as one begin, and the text's end, (characters + 1,) int32."""
-    if text.isascii() and "\r\n" not in text:
+    if (text.isascii() or _SINGLE.fullmatch(text)) and "\r\n" not in text:
         return np.arange(len(text) + 1, dtype=np.int32)
     edges = np.fromiter((match.start() for match in _CLUSTER.finditer(_cut_alike(text))), dtype=np.int32)
     return np.append(edges, np.int32(len(text)))

@@ -173,6 +173,15 @@ def test_ascii_spans_are_snapped_as_all_others(text, pairs):
     np.testing.assert_array_equal(snap_to_visible(text, spans), wide)
 
 
+def test_letters_that_need_no_search_join_with_nothing():
+    single = [chr(code) for code in range(0x110000) if characters._SINGLE.fullmatch(chr(code))]
+    assert len(single) > 20_000
+    # By the standard only "\r\n" joins two characters of these classes.
+    apart = regex.compile(r"[\p{GCB=Other}\p{GCB=Control}\p{GCB=CR}\p{GCB=LF}]")
+    assert [character for character in single if not apart.fullmatch(character)] == []
+    assert character_edges("Größe – „жар\r\n図書館“").tolist() == [*range(13), *range(14, 19)]
+
+
 LETTERS = [chr(0x1F1E6 + i) for i in range(26)]
 
 

@@ -72,13 +72,12 @@ class TorchEncoder(TokenEncoder):
 
     def _tokenize(self, texts: Sequence[str], task: str) -> list[NDArray[np.int32]]:
         prompt = self._prompt(task)
-        encoded = self._tokenizer(
-            [prompt + text for text in texts], truncation=False, return_offsets_mapping=True, verbose=False
-        )
-        return [
-            np.maximum(np.array(offsets, dtype=np.int32).reshape(-1, 2) - len(prompt), 0)
-            for offsets in encoded["offset_mapping"]
-        ]
+        # Not through transformers, which took as long again to make lists of it; it sets both anew at its next call.
+        tokenizer = self._tokenizer.backend_tokenizer
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        encoded = tokenizer.encode_batch([prompt + text for text in texts])
+        return [np.maximum(np.array(each.offsets, dtype=np.int32).reshape(-1, 2) - len(prompt), 0) for each in encoded]
 
     def _names(self, ids: Sequence[int]) -> list[str]:
         names: list[str] = self._tokenizer.convert_ids_to_tokens(ids)
