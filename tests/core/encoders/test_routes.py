@@ -1,6 +1,7 @@
 """Engines and number formats: what is chosen, what it costs in precision, and that caches keep them apart."""
 
 import importlib.util
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -41,6 +42,24 @@ def test_torch_rounds_only_where_that_helps(instructions, monkeypatch):
     monkeypatch.setattr(encoder_routes, "_multiplies_bfloat16", lambda: instructions)
     found = torch_route(dtype=None, speed="fast", device="cpu")
     assert found == Route("torch", "bfloat16" if instructions else None)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "openvino", "speed", "said"),
+    [
+        (True, False, "exact", r"runs on torch; speed='fast' .* twice as fast, after pip install 'latelens\[fast\]'$"),
+        (True, True, "exact", r"runs on torch; speed='fast' rounds to bfloat16 and is about twice as fast$"),
+        (True, False, "fast", r"runs on torch bfloat16; OpenVINO is faster: pip install 'latelens\[fast\]'$"),
+        (False, False, "exact", r"runs on torch$"),
+    ],
+)
+def test_what_would_be_faster_is_said_in_the_log_in_one_line(instructions, openvino, speed, said, monkeypatch, caplog):
+    monkeypatch.setattr(encoder_routes, "_multiplies_bfloat16", lambda: instructions)
+    monkeypatch.setattr(encoder_routes, "has", lambda *_: openvino)
+    monkeypatch.setattr(kept, "has", lambda *_: False)
+    with caplog.at_level("INFO", logger="latelens"):
+        load_encoder(tiny_models.checkpoint("wordpiece-plain"), device="cpu", speed=speed)
+    assert [line for line in caplog.messages if re.search(said, line)]
 
 
 def test_where_an_accelerator_may_be_torch_is_asked(monkeypatch):

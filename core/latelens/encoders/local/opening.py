@@ -15,7 +15,7 @@ from latelens.encoders.local.delta import with_delta
 from latelens.encoders.local.linear import multiply_by_onednn
 from latelens.encoders.offline import OFFLINE_MODEL, TRAINED_SIZES, offline_model_path, trained_delta
 from latelens.encoders.options import EncoderOptions
-from latelens.encoders.routes import Route, torch_route
+from latelens.encoders.routes import Route, advice, torch_route
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +57,8 @@ def open_checkpoint(
             **route.options(options.get("model_kwargs")),
         )
     multiply_by_onednn(loaded)
-    _log.info("%s runs on %s", where, route)
+    told = advice(route, speed=options.get("speed", "exact"), device=loaded.device.type)
+    _log.info("%s runs on %s%s", where, route, told)
     return loaded, route
 
 
