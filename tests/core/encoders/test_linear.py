@@ -58,6 +58,8 @@ def test_with_gradients_and_in_other_formats_torch_computes():
     layer[0].weight.data.add_(1)  # a change of the weights counts at once: nothing is kept
     with torch.inference_mode():
         assert torch.allclose(layer(torch.ones(2, 8)), before + 8)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer(torch.ones(2, 8)).dtype == torch.bfloat16
         assert layer.bfloat16()(torch.ones(2, 8).bfloat16()).dtype == torch.bfloat16
 
 

@@ -15,7 +15,8 @@ class OneDnnLinear(torch.nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """The product of torch's layer, (..., out_features)."""
-        if input.dtype != torch.float32 or input.device.type != "cpu" or not torch.is_inference_mode_enabled():
+        plain = input.dtype == torch.float32 and input.device.type == "cpu"
+        if not plain or not torch.is_inference_mode_enabled() or torch.is_autocast_enabled("cpu"):
             return super().forward(input)
         return _product(input, self)
 
@@ -58,4 +59,5 @@ def _gains() -> bool:
         torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and hasattr(torch.amp, "is_autocast_available")  # releases that ask for a device's autocast
     )
