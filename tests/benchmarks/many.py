@@ -1,6 +1,6 @@
 """Many callers of one encoder: queries a second and waiting times, gathered into common passes and each by itself.
 
-python tests/benchmarks/many.py [FOLDER] [--queries 400] [--torch-threads 1] [--json numbers.json]
+python tests/benchmarks/many.py [FOLDER] [--queries 100] [--torch-threads 1] [--json numbers.json]
 
 FOLDER is a data set as `encode_quality` reads it. Every caller asks for one query after the other, in a closed loop, so
 that throughput and waiting depend on nothing but the encoder. Coroutines go through `asyncio.to_thread`, as both
@@ -27,6 +27,10 @@ from latelens.encoders.reading import TokenEncoder
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "squad_dev" / "small"
 COLUMNS = "callers | queries | queries / s | x one caller | p50, ms | p99, ms | queries a pass | processor ms a query"
+
+
+# A round's waiting times, seconds by the clock and of the processor, and forward passes.
+Round = tuple[list[float], float, float, int]
 
 
 class Counted:
@@ -85,23 +89,41 @@ def by_coroutines(ask: Callable[[str], float], queries: Sequence[str], callers: 
     return [each for some in asyncio.run(all_of_them()) for each in some]
 
 
-def measure(counted: Counted, queries: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Numbers of each number of callers, gathered and not, in one run; the first row is what others are compared to."""
-    found: dict[str, dict[str, float]] = {}
-    ways = {"1 thread": (by_threads, 1), "8 threads": (by_threads, 8), "50 coroutines": (by_coroutines, 50)}
-    for gathered in (False, True):
-        for name, (run, callers) in ways.items():
+WAYS = {"1 thread": (by_threads, 1), "8 threads": (by_threads, 8), "50 coroutines": (by_coroutines, 50)}
+
+
+def measure(counted: Counted, queries: Sequence[str], rounds: int) -> dict[str, dict[str, float]]:
+    """Numbers of each number of callers, gathered and not, interleaved; rates are medians, waiting is of all rounds."""
+    kinds = [(name, gathered) for gathered in (False, True) for name in WAYS]
+    seen: dict[tuple[str, bool], list[Round]] = {kind: [] for kind in kinds}
+    for turn in range(rounds + 1):
+        for name, gathered in kinds if turn % 2 else reversed(kinds):
+            run, callers = WAYS[name]
             counted.gather(gathered)
-            run(counted.timed, queries[: 2 * callers], callers)
             counted.passes, start, worked = 0, time.perf_counter(), time.process_time()
             seconds = run(counted.timed, queries, callers)
-            rate = len(queries) / (time.perf_counter() - start)
-            worked = time.process_time() - worked
-            cuts = statistics.quantiles(seconds, n=100)
-            key = f"{name}, {'gathered' if gathered else 'each by itself'}"
-            found[key] = {"rate": rate, "p50": 1000 * cuts[49], "p99": 1000 * cuts[98]}
-            found[key] |= {"a pass": len(queries) / counted.passes, "processor": 1000 * worked / len(queries)}
-    return found
+            taken = time.perf_counter() - start, time.process_time() - worked
+            if turn:  # the first warms up
+                seen[name, gathered].append((seconds, *taken, counted.passes))
+    return {
+        f"{name}, {'gathered' if gathered else 'each by itself'}": numbers(seen[name, gathered], seen)
+        for name, gathered in kinds
+    }
+
+
+def numbers(rounds: list[Round], seen: dict[tuple[str, bool], list[Round]]) -> dict[str, float]:
+    """What one row of the table says; rates are compared within a round."""
+    cuts = statistics.quantiles([second for seconds, *_ in rounds for second in seconds], n=100)
+    count = len(rounds[0][0])
+    alone = [wall for _, wall, _, _ in seen["1 thread", False]]
+    return {
+        "rate": count / statistics.median(wall for _, wall, _, _ in rounds),
+        "ratio": statistics.median(one / wall for one, (_, wall, _, _) in zip(alone, rounds, strict=True)),
+        "p50": 1000 * cuts[49],
+        "p99": 1000 * cuts[98],
+        "a pass": count * len(rounds) / sum(passes for *_, passes in rounds),
+        "processor": 1000 * statistics.median(worked for _, _, worked, _ in rounds) / count,
+    }
 
 
 def arguments() -> argparse.Namespace:
@@ -109,7 +131,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, nargs="?", default=DATA)
     parser.add_argument("--model", default="offline/all-MiniLM-L6-v2")
     parser.add_argument("--engine", choices=["torch", "onnx", "openvino"], default="torch")
-    parser.add_argument("--queries", type=int, default=400)
+    parser.add_argument("--queries", type=int, default=100, help="in a round")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch-threads", type=int, default=1, help="cores of one call of torch")
     parser.add_argument("--json", type=Path, help="write the numbers here as well")
     return parser.parse_args()
@@ -122,12 +145,11 @@ def main() -> int:
     asked = [json.loads(line) for line in (given.folder / "queries.jsonl").read_text(encoding="utf-8").splitlines()]
     queries = random.Random(0).choices([each["text"] for each in asked], k=given.queries)
     counted = Counted(encoder)
-    found = measure(counted, queries)
-    alone = found["1 thread, each by itself"]["rate"]
+    found = measure(counted, queries, given.rounds)
     print(f"{encoder!r}, {given.torch_threads} threads a call, up to {counted._lanes()} calls at once\n")
     print(f"| {COLUMNS} |\n{'|---' * (COLUMNS.count('|') + 1)}|")
     for name, each in found.items():
-        cells = [name, len(queries), f"{each['rate']:.0f}", f"{each['rate'] / alone:.2f}"]
+        cells = [name, len(queries) * given.rounds, f"{each['rate']:.0f}", f"{each['ratio']:.2f}"]
         cells += [f"{each['p50']:.1f}", f"{each['p99']:.1f}", f"{each['a pass']:.1f}", f"{each['processor']:.1f}"]
         print("| " + " | ".join(map(str, cells)) + " |")
     if given.json:

@@ -1,5 +1,6 @@
 """Many callers at once: who comes while the model is busy is part of the next call, with the bits of a call alone."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -132,6 +133,20 @@ def test_nobody_waits_for_a_caller_that_was_interrupted():
         assert first.result(WAIT) == [0]
     assert gatherer.run(busy, [2]) == [4]
     assert busy.runs == [[0], [2]]
+
+
+async def test_a_coroutine_that_is_cancelled_disturbs_nobody():
+    busy, gatherer = Busy(), Gatherer(most=9)
+    tasks = [asyncio.create_task(asyncio.to_thread(gatherer.run, busy, [0]))]
+    assert await asyncio.to_thread(busy.began.wait, WAIT)
+    tasks += [asyncio.create_task(asyncio.to_thread(gatherer.run, busy, [i])) for i in (1, 2)]
+    await asyncio.to_thread(until, lambda: len(gatherer._waiting) == 2)
+    tasks[1].cancel()
+    busy.go.set()
+    first, cancelled, other = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (first, other) == ([0], [4])
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert gatherer.run(busy, [3]) == [6]
 
 
 def test_two_lanes_are_two_runs_at_once():
