@@ -109,6 +109,8 @@ def test_smaller_rows_are_the_trained_ones_along_the_head(trained):
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
         np.testing.assert_allclose(one.vectors, expected, atol=1e-4)
     assert small.fingerprint != trained.fingerprint
+    assert small.calibration == packaged_calibration(f"{TRAINED_MODEL}-192") != trained.calibration
+    assert small.calibration is not None
 
 
 def test_the_trained_model_has_a_name_a_fingerprint_and_a_calibration_of_its_own(trained, offline):
