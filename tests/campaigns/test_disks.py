@@ -30,7 +30,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # what a full dis
 added = 1
 try:
     while added < 10_000:
-        index.add([Chunk(f"c{{i}}", "herds eat grass " * 20, {{}}) for i in range(added, added + added // 2 + 1)])
+        index.add([Chunk(f"c{{i}}", f"herd {{i}} eats grass " * 20, {{}}) for i in range(added, added + added // 2 + 1)])
         added += added // 2 + 1
         print(added, flush=True)
 except Exception as error:  # the engines have errors of their own
