@@ -24,13 +24,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import sentence_transformers
+import rivals
 import torch
 from encode_quality import COLUMNS, qualities
 from rerank import read
 
 from latelens import load_encoder
-from latelens.encoders.local.linear import OneDnnLinear
 from latelens.encoders.reading import _SLAB, TokenEncoder
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "squad_dev"
@@ -79,22 +78,6 @@ def loaded(model: str, wanted: Sequence[str]) -> dict[str, TokenEncoder]:
     return found
 
 
-def plain_model(model: str) -> Any:
-    """The library's model as it computes without latelens."""
-    found = load_encoder(model, device="cpu", engine="torch").model
-    for layer in found.modules():
-        if type(layer) is OneDnnLinear:
-            layer.__class__ = torch.nn.Linear
-    return found
-
-
-def plain_encode(model: Any, texts: list[str], batch_size: int) -> object:
-    """What the library under the encoder does by itself; PyLate inherits an `encode_document` that it cannot run."""
-    if hasattr(sentence_transformers, "MultiVectorEncoder"):
-        return model.encode_document(texts, batch_size=batch_size)
-    return model.encode(texts, batch_size=batch_size, is_query=False, show_progress_bar=False)
-
-
 def interleaved(
     paths: dict[str, Callable[[], object]], repetitions: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
@@ -125,8 +108,8 @@ def speeds(
     for size in (size for size in sizes if size != fastest.batch_size):
         runs[f"latelens {last}, batch {size}"] = load_encoder(fastest.model, batch_size=size)
     paths: dict[str, Callable[[], object]] = {
-        PLAIN: lambda: plain_encode(plain, texts, 32),
-        "plain encoding, batch 8": lambda: plain_encode(plain, texts, 8),
+        PLAIN: lambda: rivals.plain_encode(plain, texts, 32),
+        "plain encoding, batch 8": lambda: rivals.plain_encode(plain, texts, 8),
         **{name: lambda encoder=encoder: encoder.encode_documents(texts) for name, encoder in runs.items()},
     }
     lengths = [len(offsets) for offsets in exact._tokenize(texts, "document")]
@@ -249,7 +232,7 @@ def main() -> int:
         corpus = read(given.folder / "corpus.jsonl", sys.maxsize)
         texts = random.Random(0).sample(corpus, min(given.texts, len(corpus)))  # neighbours are of one article
         clock = time.process_time if given.processor_time else time.perf_counter
-        plain = plain_model(given.model)
+        plain = rivals.plain_model(given.model)
         found = speeds(encoders, plain, texts, given.repetitions, given.batch_sizes, clock)
         numbers["speed"] = {name: asdict(speed) for name, speed in found.items()}
     if not given.no_quality:

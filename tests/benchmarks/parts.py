@@ -73,7 +73,7 @@ class Parts:
 
     def encode(self) -> dict[str, Times]:
         """Nothing is kept: the whole of a first rerank."""
-        texts, model = self.texts, self.encoder.model  # type: ignore[attr-defined]
+        texts, model = self.texts, rivals.plain_model(self.encoder.name)
         paths = {
             **rivals.encoding(model, texts),
             "latelens, encode_documents, with spans": lambda: self.encoder.encode_documents(texts),

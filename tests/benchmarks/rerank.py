@@ -132,14 +132,15 @@ def warm(encoder, texts, question, repetitions, clock=time.perf_counter) -> dict
 def cold(encoder, texts, question) -> None:
     query = encoder.encode_queries([question])[0]
     documents = encoder.encode_documents(texts)
+    plain = rivals.plain_model(encoder.name)
 
     def evidence_alone() -> None:
         for document in documents:
             find_evidence(explain(query, document))
 
     paths = {
-        "plain encoding, batch 32": lambda: rivals.plain_encode(encoder.model, texts, 32),
-        "plain encoding, batch 8": lambda: rivals.plain_encode(encoder.model, texts, 8),
+        "plain encoding, batch 32": lambda: rivals.plain_encode(plain, texts, 32),
+        "plain encoding, batch 8": lambda: rivals.plain_encode(plain, texts, 8),
         "encode_documents, with spans": lambda: encoder.encode_documents(texts),
         "rerank, explain='off'": lambda: rerank(question, texts, encoder, explain="off"),
         "rerank, explain='evidence', all chunks": lambda: rerank(question, texts, encoder),

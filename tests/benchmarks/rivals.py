@@ -13,6 +13,9 @@ import torch
 from numpy.typing import NDArray
 from packaging.requirements import Requirement
 
+from latelens import load_encoder
+from latelens.encoders.local.linear import OneDnnLinear
+
 Run = Callable[[], object]
 
 
@@ -78,6 +81,15 @@ def scoring(query: NDArray[Any], documents: Sequence[NDArray[Any]]) -> dict[str,
     if (cpu := MAXSIM_CPU.loaded()) is not None:
         found["maxsim-cpu"] = lambda: cpu.maxsim_scores_variable(query, list(documents))
     return found
+
+
+def plain_model(name: str) -> Any:
+    """The library's model as it computes without latelens."""
+    found: Any = load_encoder(name, device="cpu", engine="torch")
+    for layer in found.model.modules():
+        if type(layer) is OneDnnLinear:
+            layer.__class__ = torch.nn.Linear
+    return found.model
 
 
 def plain_encode(model: Any, texts: Sequence[str], batch_size: int) -> object:
