@@ -32,7 +32,8 @@ def _bars(ax: Axes, title: str, times: Mapping[str, float]) -> None:
     ax.barh(names, values, color=[_colour(name) for name in names], height=0.7)
     ax.invert_yaxis()
     for y, value in enumerate(values):
-        ax.text(value, y, f"\u00a0{value:,.3g} ms" if value < 1000 else f"\u00a0{value:,.0f} ms", va="center", fontsize=8)
+        shown = f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+        ax.text(value, y, f"\u00a0{shown} ms", va="center", fontsize=8)
     ax.set_xlim(0, 1.25 * max(values))
     ax.set_title("\n".join(textwrap.wrap(title, 36)), loc="left", fontsize=9.5, fontweight="bold")
     ax.tick_params(axis="y", length=0, labelsize=8)
