@@ -94,6 +94,8 @@ def maxsim_apart(
 
     Their rows are copied together, some at a time: one product a document takes three times as long.
     """
+    import torch
+
     asked = _Asked(query, _COPIED_ROWS)
     offsets = np.cumsum([0, *map(len, documents)])
     best = np.empty((len(query), len(documents)), dtype=np.float32)  # (query rows, documents)
@@ -102,7 +104,7 @@ def maxsim_apart(
         edges = offsets[first : last + 1] - offsets[first]
         some = documents[first].values
         if edges[-1] <= _COPIED_ROWS:
-            _copy([document.values for document in documents[first:last]], together[: edges[-1]])
+            torch.cat([document.values for document in documents[first:last]], out=together[: edges[-1]])
             some = together
         best[:, first:last] = asked.best(some, edges)
     lost, norm = (np.array([getattr(document, name) for document in documents]) for name in ("lost", "norm"))
@@ -145,12 +147,6 @@ class _Asked:
         off += 2 * self.query.shape[1] * _EPS * lengths.sum() * norm + 1e-30  # both products' sums, and underflow
         error: NDArray[np.float64] = off + _UNIT * np.abs(best).sum(axis=0, dtype=np.float64)
         return error
-
-
-def _copy(parts: list[torch.Tensor], to: torch.Tensor) -> None:
-    import torch
-
-    torch.cat(parts, out=to)
 
 
 def rounded(values: Rows, norm: float) -> RoundedRows | None:

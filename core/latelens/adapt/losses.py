@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax, softplus
 
-_PRIOR_ROWS = 10  # as `latelens.explanation.matches` has it
+from latelens.explanation.matches import PRIOR_ROWS
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ def similarities(queries: torch.Tensor, passages: torch.Tensor) -> torch.Tensor:
 
 def mean_maxsim(similarity: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
     """MaxSim over the number of query rows, (questions, passages): control rows score, punctuation does not."""
-    silent = (batch.owners == -2)[None, :, None, :]
-    best = similarity.masked_fill(silent, -torch.inf).amax(3)  # (questions, passages, query rows)
+    best = _strongest(similarity, _scoring(batch))
     real = batch.query_mask[:, None, :]
     return (best * real).sum(2) / real.sum(2)
 
@@ -80,9 +79,9 @@ def word_weights(queries: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
 
 def strengths(queries: torch.Tensor, similarity: torch.Tensor, batch: TrainingBatch) -> torch.Tensor:
     """`Explanation.strength` of each question and passage, (questions, passages): what a calibration looks at."""
-    scoring = (batch.owners != -2)[None, :, None, :]
-    best = similarity.masked_fill(~scoring, -torch.inf).amax(3)  # (questions, passages, query rows)
-    floor = (similarity * scoring).sum(3) / (scoring.sum(3) + _PRIOR_ROWS)
+    scoring = _scoring(batch)
+    best = _strongest(similarity, scoring)
+    floor = (similarity * scoring).sum(3) / (scoring.sum(3) + PRIOR_ROWS)
     return torch.einsum("bi,bni->bn", word_weights(queries, batch), (best - floor) / (1 - floor).clamp(min=1e-6))
 
 
@@ -120,3 +119,13 @@ def rows_loss(similarity: torch.Tensor, before: torch.Tensor, batch: TrainingBat
     changed = (similarity[rows, batch.own] - before[rows, batch.own]) ** 2
     real = batch.query_mask[:, :, None] & batch.passage_mask[batch.own][:, None, :]
     return (changed * real).sum() / real.sum()
+
+
+def _scoring(batch: TrainingBatch) -> torch.Tensor:
+    """Rows of passages that score, (1, passages, 1, passage rows) bool: punctuation does not."""
+    return (batch.owners != -2)[None, :, None, :]
+
+
+def _strongest(similarity: torch.Tensor, scoring: torch.Tensor) -> torch.Tensor:
+    """What each query row finds best in each passage, (questions, passages, query rows)."""
+    return similarity.masked_fill(~scoring, -torch.inf).amax(3)

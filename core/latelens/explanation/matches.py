@@ -25,7 +25,7 @@ COVERED = 0.4
 # words, 4 % (SciFact claims) to 19 % (SQuAD questions, most of them "what", "who" and the like).
 _SPEAKS = 0.8
 # So many rows of similarity 0 are added to the chunk's own before averaging: two words have no average to speak of.
-_PRIOR_ROWS = 10
+PRIOR_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def _all_sums(explanations: Sequence[Explanation]) -> NDArray[np.float32]:
 
 def found_anywhere(sums: NDArray[np.float32], rows: int | NDArray[Any]) -> NDArray[Any]:
     """What a query's rows or words find anywhere: the mean of `sums` over as many document rows, drawn towards 0."""
-    floor: NDArray[Any] = sums / (rows + _PRIOR_ROWS)
+    floor: NDArray[Any] = sums / (rows + PRIOR_ROWS)
     return floor
 
 

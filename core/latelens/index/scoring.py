@@ -7,10 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.shortlist import longest, may_be_best
-
-__all__ = ["TOLERANCE", "exact_score", "longest", "may_be_best", "rounding"]
-
 # By how much a score may differ where the sizes of the products are not known, as a share of it: a server's sums.
 TOLERANCE = 1e-4
 

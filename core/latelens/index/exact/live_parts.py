@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from latelens.index.exact.live_segments import LiveSegment, Place, drafted, with
 from latelens.index.exact.merging import grouped, next_merge
 from latelens.index.exact.segment_file import damaged
 from latelens.index.exact.segments import Draft, in_memory
-from latelens.index.exact.stored_rows import RowType
+from latelens.index.exact.stored_rows import RowType, kept_rows
 from latelens.index.token_index import check_manifest, manifest_of
 
 _KIND = "exact"
@@ -103,7 +103,7 @@ class LiveParts:
                     raise damaged(self.folder.path / "manifest.json", "it has disappeared")
                 found = self.folder.read(manifest)
                 check_manifest(found, self.encoder, _KIND, repr(str(self.folder.path)))
-                self._check_rows(found, self.folder.path)
+                self.row_type = kept_rows(found, self.asked_rows, self.folder.path)
                 try:
                     parts = self.folder.parts(found, self._parts)
                 except FileNotFoundError as error:
@@ -116,16 +116,6 @@ class LiveParts:
         """What the manifest says beside the segments."""
         head = manifest_of(self.encoder, _KIND)
         return head if self.row_type == "float32" else {**head, "rows": self.row_type}
-
-    def _check_rows(self, manifest: Mapping[str, Any], path: Path) -> None:
-        """Keep rows as the folder does, or refuse it."""
-        kept = str(manifest.get("rows", "float32"))
-        if self.asked_rows not in (None, kept):
-            raise ValueError(
-                f"{str(path)!r} keeps its rows as {kept}, and rows={self.asked_rows!r} was asked for: leave rows out, "
-                "or fill a new folder"
-            )
-        self.row_type = kept
 
     def _start(self, folder: Folder) -> None:
         """See to a manifest before there is any segment: segments without one are then known to be damaged."""

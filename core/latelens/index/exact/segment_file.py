@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from latelens.index.exact.segments import COLUMNS, Column, Draft, Segment, offsets_of
 from latelens.index.exact.stored_rows import StoredRows, in_types
-from latelens.index.scoring import longest
+from latelens.shortlist import longest
 
 _DTYPES = {"I64": np.int64, "F32": np.float32, "F16": np.float16, "I8": np.int8, "U8": np.uint8}
 _NAMES = {"float32": "F32", "float16": "F16", "int8": "I8"}

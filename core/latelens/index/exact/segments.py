@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings
 from latelens.index.exact.stored_rows import StoredRows, in_types, joined
 from latelens.index.protocol import Chunk, fields_of
-from latelens.index.scoring import longest
 from latelens.serialize import from_bytes, to_bytes
+from latelens.shortlist import longest
 
 # Rows to make float32 of at a time.
 _SLAB = 1 << 16

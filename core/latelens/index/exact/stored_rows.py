@@ -1,9 +1,10 @@
-"""Rows as an `ExactIndex` keeps them: whole, at half or at a quarter of the size."""
+"""Rows as an `ExactIndex` or a `LanceIndex` keeps them: whole, at half or at a quarter of the size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -87,6 +88,17 @@ def joined(parts: Iterable[StoredRows]) -> StoredRows:
 def in_types(parts: Iterable[StoredRows], row_type: str) -> Iterator[StoredRows]:
     """Each part kept as this type."""
     return (part.as_type(row_type) for part in parts)
+
+
+def kept_rows(manifest: Mapping[str, Any], asked: str | None, path: Path) -> str:
+    """The type that a folder keeps its rows in; refuses another one that was asked for."""
+    kept = str(manifest.get("rows", "float32"))
+    if asked not in (None, kept):
+        raise ValueError(
+            f"{str(path)!r} keeps its rows as {kept}, and rows={asked!r} was asked for: leave rows out, or fill a new "
+            "folder"
+        )
+    return kept
 
 
 def _halved(exact: NDArray[np.float32]) -> NDArray[np.float16]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from latelens.single_vector.protocol import at_length_one
+
 # A centroid for each so many rows at least, and their number grows with the root of the rows.
 _LEAST_ROWS, _PER_ROOT = 64, 11.0
 # Rows to learn a centroid from: more moved recall by nothing that could be measured.
@@ -79,12 +81,12 @@ def learn(sample: NDArray[np.float32], count: int) -> Clusters:
 
 def _means(rows: NDArray[np.float32], count: int, draw: np.random.Generator) -> NDArray[np.float32]:
     """At most `count` unit centroids, (count, dim)."""
-    centres = unit(rows[draw.choice(len(rows), min(count, len(rows)), replace=False)])
+    centres = at_length_one(rows[draw.choice(len(rows), min(count, len(rows)), replace=False)])
     for _ in range(_ROUNDS):
         own = _nearest(rows, centres)
         order, sizes = np.argsort(own, kind="stable"), np.bincount(own, minlength=len(centres))
         starts, filled = np.cumsum(sizes) - sizes, sizes > 0
-        centres[filled] = unit(np.add.reduceat(rows[order], starts[filled], axis=0))
+        centres[filled] = at_length_one(np.add.reduceat(rows[order], starts[filled], axis=0))
     return centres
 
 
@@ -100,10 +102,3 @@ def _two_nearest(rows: NDArray[np.float32], centres: NDArray[np.float32]) -> lis
         return [first]
     similarity[np.arange(len(rows)), first] = -np.inf
     return [first, similarity.argmax(axis=1)]
-
-
-def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows at length 1, (n, dim); those of length 0 stay."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    found: NDArray[np.float32] = (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
-    return found

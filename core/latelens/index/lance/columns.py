@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,17 +44,6 @@ def _joined(column: Any) -> NDArray[np.uint8]:
         offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
         parts.append(np.frombuffer(chunk.buffers()[2], dtype=np.uint8)[offsets[0] : offsets[-1]])
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype=np.uint8), *parts])
-
-
-def kept_rows(manifest: Mapping[str, Any], asked: str | None, path: Path) -> str:
-    """The type that a folder keeps its rows in; refuses another one that was asked for."""
-    kept = str(manifest.get("rows", "float32"))
-    if asked not in (None, kept):
-        raise ValueError(
-            f"{str(path)!r} keeps its rows as {kept}, and rows={asked!r} was asked for: leave rows out, or fill a new "
-            "folder"
-        )
-    return kept
 
 
 def schema_of(manifest: Mapping[str, Any]) -> Any:

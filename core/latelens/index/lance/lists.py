@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens.index.scoring import may_be_best, rounding
+from latelens.index.scoring import rounding
+from latelens.shortlist import may_be_best
 
 # Rows to make float32 of at a time, so that they stay in the cache.
 _BLOCK_ROWS = 2048
 LISTS = "lists-"  # a folder's name begins so, and goes on with the version of the table and the time
 UNFINISHED = ".tmp"
-PARTS = ("values", "steps")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,9 @@ class Lists:
         """Map a folder; what searches need again and again is read."""
 
         def small(name: str) -> SmallRows:
-            values, steps = (np.asarray(np.load(folder / f"{name}_{part}.npy", mmap_mode="r")) for part in PARTS)
+            values, steps = (
+                np.asarray(np.load(folder / f"{name}_{part}.npy", mmap_mode="r")) for part in ("values", "steps")
+            )
             return SmallRows(values, steps, np.load(folder / f"{name}_lost.npy"))
 
         read = {name: np.load(folder / f"{name}.npy") for name in ("numbers", "offsets", "centroids", "starts")}

@@ -19,6 +19,7 @@ from latelens.index.exact.stored_rows import StoredRows
 from latelens.index.lance.clusters import centroids_for, learn, sampled_for
 from latelens.index.lance.columns import ROWS, unpack
 from latelens.index.lance.lists import LISTS, UNFINISHED
+from latelens.index.lance.rows import fetched
 from latelens.index.lance.table import Snapshot
 
 _BATCH = 512  # chunks to read at a time
@@ -96,8 +97,7 @@ def _sample(snapshot: Snapshot) -> NDArray[np.float32]:
     share = min(1.0, sampled_for(snapshot.row_count) / snapshot.row_count)
     draw = np.random.default_rng(0)
     chosen = np.sort(draw.choice(snapshot.ids, max(1, round(share * len(snapshot.ids))), replace=False))
-    parts = [snapshot.stored(chosen[first : first + _BATCH])[2].exact() for first in range(0, len(chosen), _BATCH)]
-    return np.concatenate(parts)
+    return np.concatenate([np.asarray(part.block.packed.values) for part in fetched(snapshot, chosen)])
 
 
 class _Entries:

@@ -16,10 +16,11 @@ from latelens.explanation.matches import explain
 from latelens.index.lance.columns import CHUNK, ROWS, chunk_of, unpack
 from latelens.index.lance.table import RowIds, Snapshot
 from latelens.index.protocol import Hit
-from latelens.index.scoring import exact_score, longest, may_be_best, rounding
+from latelens.index.scoring import exact_score, rounding
 from latelens.index.token_index import ranked
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
 from latelens.serialize import from_bytes
+from latelens.shortlist import longest, may_be_best
 
 _HIT = [*CHUNK, "labels"]  # what a hit needs beside its rows
 _SLICE = 1024  # rows to fetch at a time

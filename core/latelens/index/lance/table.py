@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from latelens.embeddings import TokenEmbeddings
 from latelens.encoders import Encoder
 from latelens.index.exact.folder import Folder
-from latelens.index.exact.stored_rows import RowType, StoredRows
-from latelens.index.lance.columns import KEY, ROWS, kept_rows, schema_of, to_arrow, unpack
+from latelens.index.exact.stored_rows import RowType, kept_rows
+from latelens.index.lance.columns import KEY, schema_of, to_arrow
 from latelens.index.lance.lists import LISTS, UNFINISHED, Lists
 from latelens.index.protocol import Chunk
 from latelens.index.token_index import check_manifest, manifest_of
@@ -118,11 +118,6 @@ class Snapshot:
     def take(self, ids: RowIds, columns: Sequence[str]) -> Any:
         """Columns of some rows and their ``_rowid``, in any order, as an Arrow table."""
         return self.table.take_row_ids(ids.tolist()).select(list(columns)).with_row_id().to_arrow()
-
-    def stored(self, ids: RowIds) -> tuple[RowIds, NDArray[np.int64], StoredRows]:
-        """Which rows these are, in any order, where the vectors of each begin and end, and the vectors."""
-        found = self.take(ids, ROWS)
-        return found["_rowid"].to_numpy(), *unpack(found, self.dim, self.row_type)
 
     def with_words(self, text: str, limit: int, where: str | None) -> tuple[RowIds, list[float]]:
         """Rows that share words with a text, best first, and their BM25."""

@@ -11,8 +11,9 @@ import numpy as np
 from latelens.embeddings import TokenEmbeddings
 from latelens.explanation.matches import Explanation, explain
 from latelens.index.plaid.store import View
-from latelens.index.scoring import longest, may_be_best, rounding
+from latelens.index.scoring import rounding
 from latelens.maxsim import PackedEmbeddings, maxsim, pack
+from latelens.shortlist import longest, may_be_best
 
 
 @dataclass(frozen=True, eq=False)

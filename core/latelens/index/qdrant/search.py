@@ -18,8 +18,9 @@ from latelens.index.qdrant.filters import Compiled, compile_filter
 from latelens.index.qdrant.journal import Journal
 from latelens.index.qdrant.points import FETCHED, FILTER_FIELDS, HIT_FIELDS, filtered_by, hit_of
 from latelens.index.qdrant.storage import POOLED, ROWS, QdrantStorage
-from latelens.index.scoring import TOLERANCE, may_be_best
+from latelens.index.scoring import TOLERANCE
 from latelens.index.token_index import ranked
+from latelens.shortlist import may_be_best
 
 _FILTER_IDS = 50_000  # in one filter
 # Candidates beyond k: what the server's float32 sums put in another order than exact ones, and equal scores.
