@@ -1,9 +1,9 @@
 """Write the model card from what was run and measured, so that no number in it is typed by hand.
 
-python scripts/training/card.py --runs RUN.json... [--pointing JSON...] [--ranking JSON...] [--evidence BEFORE.json...
+python scripts/training/card.py --run RUN/run.json [--pointing JSON...] [--ranking JSON...] [--evidence BEFORE.json...
     AFTER.json...] [--relevance TABLE.md] --output docs/latelens_mini.md
 
-`RUN.json` are what `train.py` wrote, the shipped seed first. Pointing and ranking are what the scripts of those names
+`run.json` is what `train.py` wrote. Pointing and ranking are what the scripts of those names
 wrote, evidence what `tests/benchmarks/evidence.py --json` wrote for both models on the same data, and relevance the
 table that `latelens.evaluation.calibrate` printed.
 """
@@ -69,38 +69,38 @@ def ranking_rows(measured: Sequence[Json]) -> list[str]:
     ]
 
 
-def validation_rows(runs: Sequence[Json]) -> list[str]:
-    """What each seed reached on the validation documents."""
-    names = list(runs[0]["before"])
+def validation_rows(run: Json) -> list[str]:
+    """What each seed reached on the validation documents, and their mean."""
+    names = list(run["before"])
     rows = [f"| validation | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    held = [("before", runs[0]["before"]), *((f"seed {run['seed']}", run["valid"][-1]) for run in runs)]
+    seeds = [(f"seed {each['seed']}", each["valid"][-1]) for each in run["seeds"]]
+    held = [("before", run["before"]), *seeds, ("their mean", run["valid"])]
     return rows + [f"| {title} | {' | '.join(f'{found[name]:.3f}' for name in names)} |" for title, found in held]
 
 
 def recipe_lines(run: Json) -> list[str]:
-    """The recipe that the shipped seed was trained with."""
+    """The recipe that the shipped delta was trained with."""
     sections = [f"{name}: {', '.join(f'{k} {v}' for k, v in each.items())}" for name, each in run["recipe"].items()]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    return [
-        *(f"- {each}" for each in sections),
-        f"- seed {run['seed']}, {run['cpu_seconds']:.0f} s of one core, {versions}",
-    ]
+    first, *_ = seeds = run["seeds"]
+    seconds = sum(each["cpu_seconds"] for each in seeds)
+    versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
+    return [*(f"- {each}" for each in sections), f"- {seconds:.0f} s of one core for all seeds, {versions}"]
 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Write the card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, nargs="+", required=True)
+    parser.add_argument("--run", type=Path, required=True)
     for name in ("pointing", "ranking", "evidence"):
         parser.add_argument(f"--{name}", type=Path, nargs="+", default=[])
     parser.add_argument("--relevance", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     asked = parser.parse_args(given)
-    runs = [_read(path) for path in asked.runs]
+    run = _read(asked.run)
     parts = [
         _HEAD.read_text(encoding="utf-8").strip(),
-        "## Recipe\n\n" + "\n".join(recipe_lines(runs[0])),
-        "\n".join(validation_rows(runs)),
+        "## Recipe\n\n" + "\n".join(recipe_lines(run)),
+        "\n".join(validation_rows(run)),
     ]
     for name, rows in (("pointing", pointing_rows), ("ranking", ranking_rows), ("evidence", evidence_rows)):
         if measured := [each for path in getattr(asked, name) for each in _read(path)]:

@@ -1,7 +1,9 @@
-"""Train the packaged delta: python scripts/training/train.py RECIPE --data FOLDER --output FOLDER [--seed 0].
+"""Train the packaged delta: python scripts/training/train.py RECIPE --data FOLDER --states FOLDER --output FOLDER.
 
-Writes `delta.safetensors` (the LoRA's factors, float16) and `run.json` (recipe, versions, losses, validation) into the
-output folder. Frozen states are kept in `--states` and serve all runs. `--set loss.rows=40` changes a number.
+Trains every seed of the recipe, and writes their mean: `delta.safetensors` (factors, float16) and `run.json` (recipe,
+versions, validation) in the output folder, each seed's in its folder `seed-N`. A seed that is there already, by the
+same recipe, is not trained again. Frozen states are kept in `--states` and serve all runs. `--set loss.rows=40` changes
+a number.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ import tomllib
 import torch
 from batches import batch_of, sampler
 from layers import States, UpperLayers, frozen_states, load_base
+from mean import mean_of
 from passages import Examples, read_examples
 from rivals import rivals
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from validation import frozen, validate
 
 from latelens.adapt.training import Losses, Schedule, Trainer
@@ -30,28 +33,54 @@ from latelens.encoders.local.delta import add_delta
 from latelens.encoders.offline import offline_model_path
 
 Recipe = dict[str, dict[str, Any]]
+Json = dict[str, Any]
+_DELTA, _RUN = "delta.safetensors", "run.json"
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Train one seed."""
+    """Train all seeds and write their mean."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of train.jsonl.gz and valid.jsonl.gz")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--states", type=Path, required=True, help="folder for the frozen layers' output, 2 GB")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], help="such as loss.rows=40")
     asked = parser.parse_args(given)
     recipe = changed(tomllib.loads(asked.recipe.read_text(encoding="utf-8")), asked.set)
-    torch.manual_seed(asked.seed)
-    begin = time.process_time()
-    factors, log = run(recipe, asked.data, asked.states, asked.seed)
-    asked.output.mkdir(parents=True, exist_ok=True)
-    save_file({name: each.half().contiguous() for name, each in factors.items()}, asked.output / "delta.safetensors")
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    about = {"recipe": recipe, "seed": asked.seed, "versions": versions, "cpu_seconds": time.process_time() - begin}
-    (asked.output / "run.json").write_text(json.dumps({**about, **log}, indent=1) + "\n", encoding="utf-8")
+    mean = recipe.pop("mean")
+    folders = [asked.output / f"seed-{seed}" for seed in mean["seeds"]]
+    seeds = [
+        trained(recipe, asked.data, asked.states, folder, seed)
+        for folder, seed in zip(folders, mean["seeds"], strict=True)
+    ]
+    factors = mean_of([load_file(each / _DELTA) for each in folders], mean["rank"])
+    valid = validated(factors, recipe, asked.data, asked.states)
+    _say("mean", valid)
+    about = {"recipe": {**recipe, "mean": mean}, "before": seeds[0]["before"], "valid": valid, "seeds": seeds}
+    _write(asked.output, factors, about)
     return 0
+
+
+def trained(recipe: Recipe, data: Path, states: Path, folder: Path, seed: int) -> Json:
+    """What is known of one seed; it is trained where its folder does not hold it.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a seed of another recipe.
+    """
+    if (folder / _RUN).exists():
+        held: Json = json.loads((folder / _RUN).read_text(encoding="utf-8"))
+        if held["recipe"] != recipe:
+            raise ValueError(f"{folder} was trained by another recipe: give another --output, or delete it")
+        return held
+    torch.manual_seed(seed)
+    begin = time.process_time()
+    factors, log = run(recipe, data, states, seed)
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    about = {"recipe": recipe, "seed": seed, "versions": versions, "cpu_seconds": time.process_time() - begin, **log}
+    _write(folder, {name: each.half().contiguous() for name, each in factors.items()}, about)
+    return about
 
 
 def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
@@ -120,6 +149,12 @@ def states_of(model: Any, examples: Examples, first_layer: int, kept: Path) -> t
     texts = [[each.ids for each in examples.questions], [each.ids for each in examples.passages]]
     queries, documents = (frozen_states(model, ids, first_layer, kept) for ids in texts)
     return queries, documents
+
+
+def _write(folder: Path, factors: dict[str, torch.Tensor], about: Json) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(factors, folder / _DELTA)
+    (folder / _RUN).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def _say(what: str, numbers: dict[str, float]) -> None:
