@@ -10,7 +10,7 @@ OFFLINE_MODEL = "offline/all-MiniLM-L6-v2"
 # The same model with a delta that comes with latelens, trained to point at evidence (docs/latelens_mini.md).
 TRAINED_MODEL = "offline/latelens-mini"
 TRAINED_SIZES = {TRAINED_MODEL: None, f"{TRAINED_MODEL}-192": 192}  # half the numbers of each row
-_DELTA_SHA256 = "1eb82dfb7a4d313d8aea11f83e4dbba58f80ec69f6e0c38419e27a9a56c8269a"
+_DELTA_SHA256 = "1fdc892d601e0bab971aa68a29cbdc2f862c89d5fb712ab689c2c23805db4c27"
 # The digest of the file that sentence-transformers publishes: the package must carry those very weights.
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
