@@ -21,7 +21,7 @@ from latelens.render.terminal import EvidenceText
 from latelens.text import content_words
 from llama_index_latelens import LateInteractionRerank as LlamaIndexRerank
 
-MODEL = "offline/all-MiniLM-L6-v2"
+MODEL = "offline/latelens-mini"
 QUESTION = "How often should the water filter be replaced?"
 
 HANDBOOK = {

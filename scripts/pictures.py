@@ -48,7 +48,7 @@ def main() -> None:
     """Make all of them, in this order."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     names, texts = list(MUSEUM), list(MUSEUM.values())
-    encoder = load_encoder("offline/all-MiniLM-L6-v2")
+    encoder = load_encoder("offline/latelens-mini")
     ranked = rerank(QUESTION, texts, encoder)
     heat_map = io.BytesIO()
     plot_similarity(ranked[0].explanation).savefig(heat_map, format="png", dpi=150, bbox_inches="tight")

@@ -48,7 +48,7 @@ class LateInteractionRerank(BaseDocumentCompressor):
     Parameters
     ----------
     model
-        What `latelens.load_encoder` takes: a hub id, a folder, ``"offline/all-MiniLM-L6-v2"``, or a loaded model.
+        What `latelens.load_encoder` takes: a hub id, a folder, ``"offline/latelens-mini"``, or a loaded model.
     top_n
         How many documents to return at most; None returns all.
     explain

@@ -30,7 +30,7 @@ class Attributor:
     Parameters
     ----------
     model
-        What `load_encoder` takes: a hub id, a folder, ``"offline/all-MiniLM-L6-v2"``, or a loaded model.
+        What `load_encoder` takes: a hub id, a folder, ``"offline/latelens-mini"``, or a loaded model.
     max_citations
         Citations for one claim at most.
     verifier
@@ -51,7 +51,7 @@ class Attributor:
 
     Examples
     --------
-    >>> attributor = Attributor("offline/all-MiniLM-L6-v2", max_citations=1)
+    >>> attributor = Attributor("offline/latelens-mini", max_citations=1)
     >>> attributor("They eat bark.", ["Elephants eat bark."]).claims[0].label
     'corroborated'
     """

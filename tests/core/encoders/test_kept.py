@@ -14,6 +14,7 @@ import tiny_models
 from tiny_models import one_torch_thread  # noqa: F401
 
 from latelens import EmbeddingCache, load_encoder
+from latelens.cli.arguments import default_model
 from latelens.encoders.offline import TRAINED_SIZES
 from latelens.encoders.onnx import kept
 from latelens.encoders.onnx.settings import IR_FILE, MODEL_FILE, SETTINGS_FILE, TOKENIZER_FILE
@@ -229,8 +230,8 @@ def test_where_exports_are_kept(monkeypatch, tmp_path):
 
 def test_the_command_takes_the_export_that_is_there_and_imports_no_torch(exported, tmp_path, monkeypatch):
     monkeypatch.setenv("LATELENS_CACHE", str(tmp_path / "cache"))
-    place = kept._place(OFFLINE, {}, "onnx")
-    shutil.copytree(exported(OFFLINE), place)
+    place = kept._place(default_model(), {}, "onnx")
+    shutil.copytree(exported(default_model()), place)
     (tmp_path / "zoo.txt").write_text("The museum opens at ten.\n\nElephants consume grass and bark.")
     code = (
         "import sys; from latelens.cli import main; status = main(); print(status, *sorted(HEAVY & sys.modules.keys()))"

@@ -13,7 +13,7 @@ from typing import Any
 from latelens.encoders.catalogue import check_needs, say_licence
 from latelens.encoders.local.delta import with_delta
 from latelens.encoders.local.linear import multiply_by_onednn
-from latelens.encoders.offline import OFFLINE_MODEL, TRAINED_SIZES, offline_model_path, trained_delta
+from latelens.encoders.offline import OFFLINE_MODEL, TRAINED_MODEL, TRAINED_SIZES, offline_model_path, trained_delta
 from latelens.encoders.options import EncoderOptions
 from latelens.encoders.routes import Route, advice, torch_route
 
@@ -144,7 +144,7 @@ def _existing(name: str) -> str:
     if not name.strip() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ValueError(
             f"there is no model folder {name!r}; give a folder that a model was saved to, a hub id such as "
-            f"{_EXAMPLE!r}, or {OFFLINE_MODEL!r}"
+            f"{_EXAMPLE!r}, or {TRAINED_MODEL!r}"
         )
     check_needs(name)
     return name
@@ -176,5 +176,5 @@ def _not_found(where: str, reason: object) -> str:
     first_line = (str(reason).splitlines() or [""])[0]
     return (
         f"could not find the model {where!r} ({first_line}); check the name and the network, give a local folder, or "
-        f"use {OFFLINE_MODEL!r} (`pip install 'latelens[offline]'`)"
+        f"use {TRAINED_MODEL!r} (`pip install 'latelens[offline]'`)"
     )
