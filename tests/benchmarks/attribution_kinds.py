@@ -128,7 +128,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="*")
-    parser.add_argument("--model", default="offline/all-MiniLM-L6-v2")
+    parser.add_argument("--model", default="offline/latelens-mini")
     parser.add_argument("--limit", type=int, help="claims of a set")
     parser.add_argument("--foreign", type=int, default=19, help="foreign passages beside a claim's own")
     parser.add_argument("--foreign-claims", type=int, default=150, help="claims of a set that meet them")

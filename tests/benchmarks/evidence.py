@@ -150,7 +150,7 @@ def _wanted(task: Task, chosen: Mapping[str, Choice], drawn: Sequence[Span]) -> 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, nargs="+")
-    parser.add_argument("--model", default="offline/all-MiniLM-L6-v2")
+    parser.add_argument("--model", default="offline/latelens-mini")
     parser.add_argument("--split", choices=["all", "tune", "report"], default="all")
     parser.add_argument("--prefix", default="", help="of the files of queries and evidence, such as train_")
     parser.add_argument("--limit", type=int, help="queries of each data set")

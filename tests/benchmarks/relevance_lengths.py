@@ -101,7 +101,7 @@ def fit_passages(calibration: Calibration, given: Examples) -> Calibration:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="+")
-    parser.add_argument("--model", default="offline/all-MiniLM-L6-v2")
+    parser.add_argument("--model", default="offline/latelens-mini")
     parser.add_argument("--join", type=int, nargs="+", default=[1, 7, 38])
     parser.add_argument("--limit", type=int, default=300, help="questions of each half")
     parser.add_argument("--fit", action="store_true")
