@@ -172,7 +172,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--set", default="norm", choices=["small", "norm"])
-    parser.add_argument("--model", default="offline/all-MiniLM-L6-v2")
+    parser.add_argument("--model", default="offline/latelens-mini")
     parser.add_argument("--limit", type=int, help="claims")
     parser.add_argument("--distractors", type=int, default=19)
     parser.add_argument("--rounds", type=int, default=15, help="of the timing")

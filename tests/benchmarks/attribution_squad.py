@@ -122,7 +122,7 @@ def _flags(found: Sequence[Attribution]) -> dict[str, float]:
 def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="offline/all-MiniLM-L6-v2")
+    parser.add_argument("--model", default="offline/latelens-mini")
     parser.add_argument("--limit", type=int, default=400, help="statements")
     parser.add_argument("--foreign", type=int, default=19)
     parser.add_argument("--cache", type=Path, help="folder that keeps embeddings between runs")
