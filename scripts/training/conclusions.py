@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ranking import interval
+from ranking import interval, ranked_gains
 
 from latelens import Encoder, load_encoder
 from latelens.evaluation.data import digest_of, read_judgements, read_lines
-from latelens.maxsim import maxsim, pack
 
 
 def abstracts(folder: Path, left_out: Sequence[str], most: int) -> list[tuple[str, str]]:
@@ -37,11 +36,11 @@ def abstracts(folder: Path, left_out: Sequence[str], most: int) -> list[tuple[st
 
 
 def gains(encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-    """nDCG@10 of each last sentence, (abstracts,): one over the logarithm of the rank of its own abstract."""
-    packed = pack([each.vectors for each in encoder.encode_documents([text for text, _ in pairs])])
-    scores = [maxsim(query.vectors, packed).scores for query in encoder.encode_queries([last for _, last in pairs])]
-    ranks = np.array([(found > found[own]).sum() for own, found in enumerate(scores)])
-    return np.where(ranks < 10, 1 / np.log2(ranks + 2), 0.0)
+    """nDCG@10 of each last sentence, (abstracts,): its own abstract is the only right one."""
+    texts, lasts = zip(*pairs, strict=True)
+    ids = [str(i) for i in range(len(pairs))]
+    documents = dict(zip(ids, encoder.encode_documents(texts), strict=True))
+    return ranked_gains(encoder.encode_queries(lasts), documents, [{name: 1.0} for name in ids])
 
 
 def main(given: Sequence[str] | None = None) -> int:

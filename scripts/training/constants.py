@@ -24,6 +24,7 @@ import numpy as np
 
 from latelens import Explanation, explain, find_evidence, load_encoder
 from latelens.explanation import covering, evidence
+from latelens.explanation.matches import _SPEAKS
 from latelens.explanation.words import query_words
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "benchmarks"))
@@ -32,7 +33,6 @@ from evidence_methods import Choice
 from evidence_tasks import Task, read_dataset
 
 _WORD = re.compile(r"\w+")
-_SPEAKS = 0.8  # share of the average weight: content words, as `Explanation.uncovered` has them
 
 
 def strengths(explained: Sequence[Explanation], others: Sequence[Explanation]) -> tuple[float, float, int, int]:

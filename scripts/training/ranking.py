@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latelens import EmbeddingCache, Encoder, load_encoder
+from latelens import EmbeddingCache, Encoder, TokenEmbeddings, load_encoder
 from latelens.evaluation.data import digest_of, is_for_tuning, read_judgements, read_lines
 from latelens.evaluation.measures import ndcg
 from latelens.maxsim import maxsim, pack
@@ -30,12 +30,20 @@ def gains(
     judged = read_judgements(folder / qrels)
     texts = {line["id"]: line["text"] for line in read_lines(folder / "queries.jsonl")}
     documents = {line["id"]: line["text"] for line in read_lines(folder / "corpus.jsonl")}
-    packed = pack([each.vectors for each in cache.encode_documents(encoder, list(documents.values()))])
-    ids, found = list(documents), []
-    for name, query in zip(asked, encoder.encode_queries([texts[name] for name in asked]), strict=True):
-        order = (-maxsim(query.vectors, packed).scores).argsort(kind="stable")[:10]
-        found.append(ndcg([ids[i] for i in order], judged[name]))
-    return np.array(found)
+    rows = dict(zip(documents, cache.encode_documents(encoder, list(documents.values())), strict=True))
+    queries = encoder.encode_queries([texts[name] for name in asked])
+    return ranked_gains(queries, rows, [judged[name] for name in asked])
+
+
+def ranked_gains(
+    queries: Sequence[TokenEmbeddings],
+    documents: Mapping[str, TokenEmbeddings],
+    judged: Sequence[Mapping[str, float]],
+) -> NDArray[np.float64]:
+    """nDCG@10 of each query, (queries,), among all documents, which are named by their ids."""
+    ids, packed = list(documents), pack([each.vectors for each in documents.values()])
+    orders = ((-maxsim(query.vectors, packed).scores).argsort(kind="stable")[:10] for query in queries)
+    return np.array([ndcg([ids[i] for i in order], right) for order, right in zip(orders, judged, strict=True)])
 
 
 def questions(folder: Path, qrels: str, *, every: bool, most: int) -> list[str]:

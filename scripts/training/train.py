@@ -14,6 +14,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +50,41 @@ def main(given: Sequence[str] | None = None) -> int:
     recipe = changed(tomllib.loads(asked.recipe.read_text(encoding="utf-8")), asked.set)
     mean = recipe.pop("mean")
     folders = [asked.output / f"seed-{seed}" for seed in mean["seeds"]]
-    seeds = [
-        trained(recipe, asked.data, asked.states, folder, seed)
-        for folder, seed in zip(folders, mean["seeds"], strict=True)
-    ]
+    material = Material(recipe, asked.data, asked.states)
+    seeds = [trained(recipe, material, folder, seed) for folder, seed in zip(folders, mean["seeds"], strict=True)]
     factors = mean_of([load_file(each / _DELTA) for each in folders], mean["rank"])
-    valid = validated(factors, recipe, asked.data, asked.states)
+    valid = validated(factors, recipe, material)
     _say("mean", valid)
     about = {"recipe": {**recipe, "mean": mean}, "before": seeds[0]["before"], "valid": valid, "seeds": seeds}
     _write(asked.output, factors, about)
     return 0
 
 
-def trained(recipe: Recipe, data: Path, states: Path, folder: Path, seed: int) -> Json:
+class Material:
+    """What all seeds share: texts, frozen states, and what the model as it was makes of them."""
+
+    def __init__(self, recipe: Recipe, data: Path, kept: Path) -> None:
+        from transformers import AutoTokenizer
+
+        path, chosen = offline_model_path(), recipe["model"]
+        self.train, self.valid = read_both(data, AutoTokenizer.from_pretrained(path), chosen)
+        model = load_base(path)
+        self.states, self.held = (
+            states_of(model, each, chosen["first_layer"], kept) for each in (self.train, self.valid)
+        )
+
+    @cached_property
+    def before(self) -> dict[str, float]:
+        """The validation measures of the model as it was."""
+        return validate(self.valid, *self.held, frozen)
+
+    @cached_property
+    def rivals(self) -> tuple[tuple[int, ...], ...]:
+        """The hardest rivals of each passage."""
+        return rivals(self.train, *self.states)
+
+
+def trained(recipe: Recipe, material: Material, folder: Path, seed: int) -> Json:
     """What is known of one seed; it is trained where its folder does not hold it.
 
     Raises
@@ -76,7 +99,7 @@ def trained(recipe: Recipe, data: Path, states: Path, folder: Path, seed: int) -
         return held
     torch.manual_seed(seed)
     begin = time.process_time()
-    factors, log = run(recipe, data, states, seed)
+    factors, log = run(recipe, material, seed)
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     about = {"recipe": recipe, "seed": seed, "versions": versions, "cpu_seconds": time.process_time() - begin, **log}
     _write(folder, {name: each.half().contiguous() for name, each in factors.items()}, about)
@@ -94,47 +117,38 @@ def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     return recipe
 
 
-def run(recipe: Recipe, data: Path, kept: Path, seed: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def run(recipe: Recipe, material: Material, seed: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train, and return the factors with what was logged."""
-    from transformers import AutoTokenizer
-
     chosen = recipe["model"]
-    path = offline_model_path()
-    tokenizer, model = AutoTokenizer.from_pretrained(path), load_base(path)
-    train, valid = read_both(data, tokenizer, chosen)
-    states = [states_of(model, examples, chosen["first_layer"], kept) for examples in (train, valid)]
-    log: dict[str, Any] = {"before": validate(valid, *states[1], frozen), "steps": [], "valid": []}
+    log: dict[str, Any] = {"before": material.before, "steps": [], "valid": []}
     _say("before", log["before"])
+    model = load_base(offline_model_path())
     layers = UpperLayers(model, **{name: chosen[name] for name in ("first_layer", "rank", "alpha")})
     schedule = Schedule(**recipe["training"])
     trainer = Trainer(layers.encode, layers.lora.parameters, Losses(**recipe["loss"]), schedule)
     options = {name: recipe["batch"][name] for name in ("run", "questions")}
-    mined = rivals(train, *states[0]) if recipe["batch"]["mined"] else None
-    drawn = sampler(train, recipe["batch"]["passages"], mined, **options, seed=seed)
+    mined = material.rivals if recipe["batch"]["mined"] else None
+    drawn = sampler(material.train, recipe["batch"]["passages"], mined, **options, seed=seed)
     for step in range(1, schedule.steps + 1):
-        log["steps"].append(trainer.step(batch_of(train, *states[0], *drawn.draw())))
+        log["steps"].append(trainer.step(batch_of(material.train, *material.states, *drawn.draw())))
         if step % 25 == 0:
             recent = log["steps"][-25:]
             _say(f"step {step}", {name: float(np.mean([each[name] for each in recent])) for name in recent[0]})
         if step % 200 == 0 or step == schedule.steps:
             with trainer.averaged():
-                log["valid"].append({"step": step, **validate(valid, *states[1], layers.encode)})
+                log["valid"].append({"step": step, **validate(material.valid, *material.held, layers.encode)})
             _say(f"valid {step}", log["valid"][-1])
     log["steps"] = [{name: round(value, 4) for name, value in each.items()} for each in log["steps"]]
     with trainer.averaged():
         return layers.lora.factors(), log
 
 
-def validated(factors: dict[str, torch.Tensor], recipe: Recipe, data: Path, kept: Path) -> dict[str, float]:
+def validated(factors: dict[str, torch.Tensor], recipe: Recipe, material: Material) -> dict[str, float]:
     """The validation measures of the base model with a delta."""
-    from transformers import AutoTokenizer
-
-    chosen, path = recipe["model"], offline_model_path()
-    model = load_base(path)
-    _, valid = read_both(data, AutoTokenizer.from_pretrained(path), chosen)
-    states = states_of(model, valid, chosen["first_layer"], kept)
+    model = load_base(offline_model_path())
     add_delta(dict(model.named_parameters()), factors)
-    return validate(valid, *states, UpperLayers(model, first_layer=chosen["first_layer"], rank=1, alpha=1).encode)
+    layers = UpperLayers(model, first_layer=recipe["model"]["first_layer"], rank=1, alpha=1)
+    return validate(material.valid, *material.held, layers.encode)
 
 
 def read_both(data: Path, tokenizer: Any, chosen: dict[str, Any]) -> tuple[Examples, Examples]:
